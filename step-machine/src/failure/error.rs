@@ -1,0 +1,192 @@
+//! Errors that classify themselves, and why a step failed.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::event::{Effect, ErrorRecord};
+use crate::journal::JournalError;
+
+/// An error that knows its own class. Written by `#[derive(StepError)]`, beside `thiserror::Error`.
+///
+/// A failure takes its kind from here; no code anywhere maps an error back to the step it came from.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use step_machine::StepError;
+///
+/// #[derive(Debug, thiserror::Error, StepError)]
+/// enum ProvisionError {
+///     #[error("the template {name} is broken")]
+///     #[step_error(kind = "template-rendering", fatal)]
+///     Template { name: String },
+///     #[error("the server asks to wait {wait:?}")]
+///     #[step_error(kind = "network", retry_after = wait)]
+///     Busy { wait: Duration },
+/// }
+///
+/// let error = ProvisionError::Template { name: "main.tf".into() };
+/// assert_eq!(error.kind(), "template-rendering");
+/// assert!(error.is_fatal());
+/// let error = ProvisionError::Busy { wait: Duration::from_secs(3) };
+/// assert_eq!(error.retry_after(), Some(Duration::from_secs(3)));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what kind of step error it is",
+    label = "a step body returns `Result<_, E>` where `E` classifies itself",
+    note = "add `#[derive(StepError)]` beside `#[derive(thiserror::Error)]`; `std::io::Error` works as it is"
+)]
+pub trait StepError: Error + Send + Sync + 'static {
+    /// The class of the error, in words of your own: `timeout`, `network`, `configuration`.
+    fn kind(&self) -> &str {
+        "other"
+    }
+
+    /// Whether trying again is pointless. A fatal error is never retried.
+    fn is_fatal(&self) -> bool {
+        false
+    }
+
+    /// How long to wait before the next attempt, where the error knows it better than the step's retry rule.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Whether it is known what the step changed before it failed.
+    fn effect(&self) -> Effect {
+        Effect::Known
+    }
+}
+
+impl StepError for Infallible {}
+
+/// The kind is that of the I/O error: `not-found`, `permission-denied`, `timed-out`, `connection`, `storage` or `io`.
+impl StepError for io::Error {
+    fn kind(&self) -> &str {
+        use io::ErrorKind as K;
+        match io::Error::kind(self) {
+            K::NotFound => "not-found",
+            K::PermissionDenied | K::ReadOnlyFilesystem => "permission-denied",
+            K::TimedOut => "timed-out",
+            K::ConnectionRefused
+            | K::ConnectionReset
+            | K::ConnectionAborted
+            | K::NotConnected
+            | K::AddrInUse
+            | K::AddrNotAvailable
+            | K::NetworkDown
+            | K::NetworkUnreachable
+            | K::HostUnreachable
+            | K::BrokenPipe => "connection",
+            K::StorageFull | K::QuotaExceeded | K::FileTooLarge => "storage",
+            _ => "io",
+        }
+    }
+}
+
+impl<E: StepError> StepError for Box<E> {
+    fn kind(&self) -> &str {
+        (**self).kind()
+    }
+
+    fn is_fatal(&self) -> bool {
+        (**self).is_fatal()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        (**self).retry_after()
+    }
+
+    fn effect(&self) -> Effect {
+        (**self).effect()
+    }
+}
+
+/// What stopped a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause<E> {
+    /// The step's own error.
+    Error(E),
+    /// The step or the run took longer than it may.
+    Timeout {
+        /// What it may take.
+        limit: Duration,
+    },
+    /// The step's body panicked.
+    Panic {
+        /// The panic's message.
+        message: String,
+    },
+    /// The run was stopped from outside.
+    Cancelled,
+    /// The step's output could not be recorded, or a recorded one could not be read back.
+    Output(serde_json::Error),
+    /// The run's journal could not be written or read.
+    Journal(JournalError),
+}
+
+impl<E: StepError> Cause<E> {
+    /// The cause as data.
+    pub(crate) fn record(&self) -> ErrorRecord {
+        match self {
+            Self::Error(error) => error_record(error),
+            Self::Timeout { .. } => self.plain("timeout", Effect::Unknown),
+            Self::Panic { .. } => self.plain("panic", Effect::Unknown),
+            Self::Cancelled => self.plain("cancelled", Effect::Unknown),
+            Self::Output(_) => self.plain("output", Effect::Known),
+            Self::Journal(error) => of_error(error, "journal".into(), Effect::Unknown),
+        }
+    }
+
+    fn plain(&self, kind: &'static str, effect: Effect) -> ErrorRecord {
+        ErrorRecord {
+            kind: Cow::Borrowed(kind),
+            message: self.to_string(),
+            chain: Vec::new(),
+            effect,
+        }
+    }
+
+    /// The error behind the cause, where there is one.
+    pub(crate) fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Error(error) => Some(error),
+            Self::Output(error) => Some(error),
+            Self::Journal(error) => Some(error),
+            Self::Timeout { .. } | Self::Panic { .. } | Self::Cancelled => None,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Cause<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Timeout { limit } => write!(f, "took longer than {limit:?}"),
+            Self::Panic { message } => write!(f, "panicked: {message}"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Output(error) => write!(f, "its output cannot be recorded as JSON: {error}"),
+            Self::Journal(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A step's error as data.
+pub(crate) fn error_record<E: StepError>(error: &E) -> ErrorRecord {
+    of_error(error, error.kind().to_owned().into(), error.effect())
+}
+
+fn of_error(error: &(dyn Error + 'static), kind: Cow<'static, str>, effect: Effect) -> ErrorRecord {
+    ErrorRecord {
+        kind,
+        message: error.to_string(),
+        chain: std::iter::successors(error.source(), |&level| level.source()).map(ToString::to_string).collect(),
+        effect,
+    }
+}

@@ -1,0 +1,11 @@
+//! What is known when a run does not complete.
+
+mod context;
+mod error;
+mod story;
+
+pub use context::{ContextError, FailureContext};
+pub use error::{Cause, StepError};
+
+pub(crate) use context::{cancelled, failed_step, halted, outside};
+pub(crate) use error::error_record;

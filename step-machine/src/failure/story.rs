@@ -1,0 +1,196 @@
+//! A failure as text: one line, the whole story, and the trace file.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::event::{Effect, FailureRecord, RollbackRecord, StepRecord, StepStatus};
+
+/// The text form of a failure.
+pub(crate) struct Story<'a>(pub(crate) &'a FailureRecord);
+
+impl Story<'_> {
+    /// What failed, on one line, without the error's own text: that is the source.
+    pub(crate) fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failure = self.0;
+        match &failure.step {
+            Some(step) => write!(
+                f,
+                "step {}/{} `{step}` of `{}` failed ({}) after {}",
+                failure.step_number,
+                failure.total_steps,
+                failure.workflow,
+                failure.error.kind,
+                short(failure.step_duration),
+            ),
+            None => write!(f, "`{}` failed ({}) outside of its steps", failure.workflow, failure.error.kind),
+        }
+    }
+
+    /// Everything a person wants to know, with nothing left to look up.
+    pub(crate) fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.headline(f)?;
+        writeln!(f)?;
+        self.summary(f)?;
+        self.error(f)?;
+        self.steps(f)?;
+        self.metadata(f)?;
+        if let Some(rollback) = &self.0.rollback {
+            undone(f, rollback)?;
+        }
+        match &self.0.trace_file {
+            Some(path) => write!(f, "\ntrace     {}", path.display()),
+            None => Ok(()),
+        }
+    }
+
+    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failure = self.0;
+        writeln!(f, "\nrun       {}", failure.run)?;
+        writeln!(f, "workflow  {}", failure.workflow)?;
+        writeln!(f, "started   {}", humantime::format_rfc3339_millis(failure.started_at))?;
+        writeln!(f, "failed    {}", humantime::format_rfc3339_millis(failure.failed_at))?;
+        writeln!(f, "took      {}", short(failure.run_duration))?;
+        if failure.attempt > 1 {
+            writeln!(f, "attempt   {}", failure.attempt)?;
+        }
+        let effect = match failure.error.effect {
+            Effect::Known => "known: the step reported its failure itself",
+            Effect::Unknown => "unknown: the step may or may not have done what it is for",
+        };
+        writeln!(f, "effect    {effect}")
+    }
+
+    fn error(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &self.0.error;
+        writeln!(f, "\nerror ({})", error.kind)?;
+        for (level, text) in std::iter::once(&error.message).chain(&error.chain).enumerate() {
+            // A text of several lines stays one level.
+            writeln!(f, "  {level}: {}", text.replace('\n', "\n     "))?;
+        }
+        Ok(())
+    }
+
+    fn steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\nsteps")?;
+        let width = self.0.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+        for (index, step) in self.0.steps.iter().enumerate() {
+            let number = format!("{}/{}", index + 1, self.0.total_steps);
+            write!(f, "  {} {number:>7}  {:<width$}  {}", mark(step.status), step.name, told(step))?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+
+    fn metadata(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.metadata.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nmetadata of the step")?;
+        for (key, value) in &self.0.metadata {
+            writeln!(f, "  {key}: {value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn undone(f: &mut fmt::Formatter<'_>, rollback: &RollbackRecord) -> fmt::Result {
+    writeln!(f, "\nrollback ({})", rollback.status)?;
+    for undo in &rollback.undos {
+        write!(f, "  {}: {}", undo.step, undo.status)?;
+        if let Some(message) = &undo.message {
+            write!(f, ": {message}")?;
+        }
+        if let Some(error) = &undo.error {
+            write!(f, " ({}): {}", error.kind, error.message)?;
+            for text in &error.chain {
+                write!(f, ": {text}")?;
+            }
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+/// The sign that stands before a step's line.
+fn mark(status: StepStatus) -> char {
+    match status {
+        StepStatus::Completed => '✓',
+        StepStatus::Failed | StepStatus::UndoFailed => '✗',
+        StepStatus::Skipped => '-',
+        StepStatus::Cancelled => '!',
+        StepStatus::Undone => '↶',
+        StepStatus::Running => '>',
+        StepStatus::Pending => ' ',
+    }
+}
+
+fn told(step: &StepRecord) -> String {
+    let mut text = match (step.status, step.attempts) {
+        (StepStatus::Pending, 0) => "never ran".to_owned(),
+        (status, 0) => status.to_string(),
+        (status, _) => format!("{status} in {}, begun at {}", short(step.duration), short(step.started)),
+    };
+    if step.attempts > 1 {
+        let _ = write!(text, ", {} attempts", step.attempts);
+    }
+    if let (StepStatus::Skipped, Some(message)) = (step.status, &step.message) {
+        let _ = write!(text, ": {}", message.lines().next().unwrap_or_default());
+    }
+    text
+}
+
+/// A time span to the millisecond: `0.012 s`, `1.250 s`, `2m 3s`.
+fn short(span: Duration) -> String {
+    if span < Duration::from_secs(60) {
+        format!("{:.3} s", span.as_secs_f64())
+    } else {
+        humantime::format_duration(Duration::from_secs(span.as_secs())).to_string()
+    }
+}
+
+/// Writes the trace of a failure to a new file in `dir`.
+pub(crate) fn write(failure: &FailureRecord, dir: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(dir)?;
+    let (mut file, path) = create(dir, &stem(failure))?;
+    writeln!(file, "{}", Told(failure))?;
+    file.sync_all()?;
+    Ok(path)
+}
+
+/// A file that did not exist before: a trace never replaces another one.
+fn create(dir: &Path, stem: &str) -> io::Result<(fs::File, PathBuf)> {
+    for number in 1.. {
+        let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = dir.join(format!("{stem}{suffix}.trace.txt"));
+        match fs::File::create_new(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+            Ok(file) => return Ok((file, path)),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+fn stem(failure: &FailureRecord) -> String {
+    let time = humantime::format_rfc3339_seconds(failure.failed_at).to_string().replace([':', '-'], "");
+    // A run's id is the user's text; only what every file system takes may stand in a name.
+    let run: String = failure
+        .run
+        .to_string()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+        .take(80)
+        .collect();
+    format!("{time}-{}-{run}", failure.workflow)
+}
+
+struct Told<'a>(&'a FailureRecord);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Story(self.0).tell(f)
+    }
+}

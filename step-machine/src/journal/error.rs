@@ -1,0 +1,105 @@
+//! What can go wrong between a run and its journal.
+
+use crate::event::RunStatus;
+use crate::run_id::RunId;
+use crate::state::{Illegal, PlanChange};
+
+/// An error of any type, as a store has its own.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a run cannot begin, go on or end for reasons of its journal.
+///
+/// A journal error never hides: it stops the run, no further step body is called, and the next fallible call returns it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The store could not be written.
+    #[error("run {run}: its journal could not be written; begin it again under the same id once the journal can be")]
+    Write {
+        /// The run.
+        run: RunId,
+        /// What the store says.
+        source: BoxError,
+    },
+    /// The store could not be read.
+    #[error("run {run}: its journal could not be read")]
+    Read {
+        /// The run.
+        run: RunId,
+        /// What the store says.
+        source: BoxError,
+    },
+    /// Somebody else wrote to the run.
+    #[error("run {run}: event {found} does not follow event {last}; somebody else is driving this run")]
+    Conflict {
+        /// The run.
+        run: RunId,
+        /// The number of the event that was to be written.
+        found: u64,
+        /// The number of the last event in the journal.
+        last: u64,
+    },
+    /// The events in the journal are not those of a run.
+    #[error("run {run}: its journal is damaged; restore it, or begin again under another id")]
+    Corrupt {
+        /// The run.
+        run: RunId,
+        /// The first event that is not legal.
+        source: Illegal,
+    },
+    /// The run under this id belongs to another workflow.
+    #[error("run {run} is a run of workflow `{found}`, not of `{expected}`; choose another id")]
+    OtherWorkflow {
+        /// The run.
+        run: RunId,
+        /// The workflow of the run.
+        found: String,
+        /// The workflow that was to be resumed.
+        expected: String,
+    },
+    /// The enum changed in a way that the run cannot follow.
+    #[error("run {run}: the workflow changed since: {}; resume it with the version that began it, or begin again under another id", list(.changes))]
+    PlanChanged {
+        /// The run.
+        run: RunId,
+        /// What does not fit.
+        changes: Vec<PlanChange>,
+    },
+    /// The run under this id cannot go forward any more.
+    #[error("run {run} is {status} and cannot go on; begin again under another id")]
+    Over {
+        /// The run.
+        run: RunId,
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// The next event is not legal. The typed machine cannot get there; a fault of this crate if it does.
+    #[error("run {run}: an event was refused")]
+    Refused {
+        /// The run.
+        run: RunId,
+        /// Why.
+        source: Illegal,
+    },
+}
+
+fn list(changes: &[PlanChange]) -> String {
+    let texts: Vec<String> = changes.iter().map(PlanChange::to_string).collect();
+    texts.join(", ")
+}
+
+impl JournalError {
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        match self {
+            Self::Write { run, .. }
+            | Self::Read { run, .. }
+            | Self::Conflict { run, .. }
+            | Self::Corrupt { run, .. }
+            | Self::OtherWorkflow { run, .. }
+            | Self::PlanChanged { run, .. }
+            | Self::Over { run, .. }
+            | Self::Refused { run, .. } => run,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The guard under a step: begun, and settled exactly once.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Machine, Returns, RunsAt};
+use crate::context::StepContext;
+use crate::event::StepStatus;
+use crate::failure::{Cause, StepError};
+use crate::report::Failure;
+use crate::rule::{Outcome, Rule};
+use crate::workflow::{Step, Workflow};
+
+/// What [`Machine::enter`] gives.
+#[derive(Debug)]
+#[must_use = "the step is neither run nor passed"]
+pub enum Entry<W, At, S> {
+    /// The step has begun; the body is to run now.
+    Run(Guard<W, At, S>),
+    /// The body must not run: the step has settled before, or the journal failed.
+    Settled(Settled<W, At, S>),
+}
+
+/// A step that has begun. Dropped unsettled, as by a panic or a cancelled future, it leaves the step as cancelled.
+#[must_use = "a guard that is dropped leaves the step as cancelled"]
+pub struct Guard<W, At, S> {
+    cx: Box<StepContext>,
+    types: PhantomData<fn() -> (W, At, S)>,
+}
+
+/// A step whose body must not run.
+#[must_use = "the run goes on with `proceed`"]
+pub struct Settled<W, At, S> {
+    cx: Box<StepContext>,
+    types: PhantomData<fn() -> (W, At, S)>,
+}
+
+impl<W, At, S> Guard<W, At, S>
+where
+    W: Workflow,
+    S: RunsAt<At> + Step<Workflow = W>,
+{
+    #[inline]
+    pub(super) fn new(cx: Box<StepContext>) -> Self {
+        Self { cx, types: PhantomData }
+    }
+
+    /// What the body may do.
+    #[inline]
+    pub fn context(&mut self) -> &mut StepContext {
+        &mut self.cx
+    }
+
+    /// Settles the step by the body's result.
+    #[inline]
+    pub fn complete<E: StepError>(mut self, result: Result<S::Output, E>) -> Returns<W, At, S, E> {
+        let (outcome, cause) = self.cx.settle::<S, E>(result);
+        returns::<W, At, S, E>(self.cx, outcome, cause)
+    }
+
+    /// Waits and begins the next attempt where the step's retry rule allows one.
+    pub(super) fn try_again<E: StepError>(&mut self, failed: u32, error: &E) -> bool {
+        self.context().retry_step(failed, error)
+    }
+}
+
+impl<W, At, S> Settled<W, At, S>
+where
+    W: Workflow,
+    S: RunsAt<At> + Step<Workflow = W>,
+{
+    #[inline]
+    pub(super) fn new(cx: Box<StepContext>) -> Self {
+        Self { cx, types: PhantomData }
+    }
+
+    /// Goes on past the step, with its recorded output; a journal that failed is told here.
+    pub fn proceed<E: StepError>(self) -> Returns<W, At, S, E> {
+        let (outcome, cause) = self.cx.replayed::<S, E>();
+        returns::<W, At, S, E>(self.cx, outcome, cause)
+    }
+}
+
+/// The outcome in the shape of the step's rule.
+#[inline]
+fn returns<W, At, S, E>(cx: Box<StepContext>, outcome: Outcome<S::Output>, cause: Option<Cause<E>>) -> Returns<W, At, S, E>
+where
+    W: Workflow,
+    S: RunsAt<At> + Step<Workflow = W>,
+    E: StepError,
+{
+    S::Rule::returns(Machine::new(cx), outcome, |machine| {
+        let mut cx = machine.cx;
+        let step = Some(cx.index);
+        let fault = cx.recorder.take_fault();
+        // The journal first: what the record does not have did not happen, so its fault is why the run stops.
+        let cause = fault.map(Cause::Journal).or(cause).unwrap_or(Cause::Cancelled);
+        Failure::new(cx, step, cause)
+    })
+}
+
+impl<W, At, S> fmt::Debug for Guard<W, At, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&self.cx).finish()
+    }
+}
+
+impl<W, At, S> fmt::Debug for Settled<W, At, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Settled").field(&self.cx).finish()
+    }
+}
+
+impl StepContext {
+    /// Records a body's result.
+    #[inline]
+    fn settle<S: Step, E: StepError>(&mut self, result: Result<S::Output, E>) -> (Outcome<S::Output>, Option<Cause<E>>) {
+        let cause = match result.map(|output| (self.encode::<S>(&output), output)) {
+            Ok((Ok(value), output)) => {
+                let recorded = self.complete_step(value);
+                return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
+            }
+            Ok((Err(error), _)) => Cause::Output(error),
+            Err(error) => Cause::Error(error),
+        };
+        let recorded = self.fail_step(cause.record());
+        let goes_on = recorded && !self.info().critical;
+        (if goes_on { Outcome::Skipped } else { Outcome::Failed }, Some(cause))
+    }
+
+    #[inline]
+    fn encode<S: Step>(&self, output: &S::Output) -> Result<Option<Box<Value>>, serde_json::Error> {
+        if !self.info().output {
+            return Ok(None);
+        }
+        serde_json::to_value(output).map(|value| Some(Box::new(value)))
+    }
+
+    /// What the record has of a step that is not run again.
+    fn replayed<S: Step, E: StepError>(&self) -> (Outcome<S::Output>, Option<Cause<E>>) {
+        let step = self.step_state();
+        if self.recorder.is_broken() {
+            return (Outcome::Failed, None);
+        }
+        if step.status() == StepStatus::Skipped {
+            return (Outcome::Skipped, None);
+        }
+        match S::Output::deserialize(step.output().unwrap_or(&Value::Null)) {
+            Ok(output) => (Outcome::Done(output), None),
+            Err(error) => (Outcome::Failed, Some(Cause::Output(error))),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A step's turn in the record: what the typed drive writes, without its types.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::context::StepContext;
+use crate::event::{ErrorRecord, Kind, Reason, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, Text};
+use crate::failure::{StepError, error_record};
+
+impl Drop for StepContext {
+    /// A step that is still running here was left by a panic or by a future that was dropped.
+    fn drop(&mut self) {
+        if self.recorder.state().steps().get(self.index).is_some_and(|step| step.status() == StepStatus::Running) {
+            self.abandon_step();
+        }
+    }
+}
+
+impl StepContext {
+    /// Begins an attempt at a step; `false` where its body must not run: it is settled, or the journal failed.
+    #[inline]
+    pub(super) fn begin_step(&mut self, index: usize) -> bool {
+        self.index = index;
+        let step = self.step_state();
+        if step.status().is_settled() {
+            return false;
+        }
+        let (attempt, interrupted) = (step.attempts() + 1, step.is_interrupted());
+        let start = StepStart {
+            step: self.recorder.state().step_ref(index),
+            attempt,
+            interrupted,
+        };
+        self.recorder.record(Kind::StepStart(start))
+    }
+
+    /// Settles the step as completed; `false` where the journal failed.
+    #[inline]
+    pub(super) fn complete_step(&mut self, output: Option<Box<Value>>) -> bool {
+        self.end_step(StepStatus::Completed, None, None, output)
+    }
+
+    /// Settles the step as failed: a critical one stops the run, any other counts as skipped.
+    #[cold]
+    pub(super) fn fail_step(&mut self, error: ErrorRecord) -> bool {
+        let critical = self.info().critical;
+        let (status, reason) =
+            if critical { (StepStatus::Failed, None) } else { (StepStatus::Skipped, Some(Reason::Failed)) };
+        self.end_step(status, reason, Some(Box::new(error)), None)
+    }
+
+    /// Settles a step as cancelled whose body will not come back.
+    #[cold]
+    fn abandon_step(&mut self) {
+        let reason = if std::thread::panicking() { Reason::Panicked } else { Reason::Dropped };
+        self.end_step(StepStatus::Cancelled, Some(reason), None, None);
+    }
+
+    #[inline]
+    fn end_step(
+        &mut self,
+        status: StepStatus,
+        reason: Option<Reason>,
+        error: Option<Box<ErrorRecord>>,
+        output: Option<Box<Value>>,
+    ) -> bool {
+        let elapsed = self.recorder.elapsed();
+        let step = self.step_state();
+        let end = StepEnd {
+            step: self.recorder.state().step_ref(self.index),
+            status,
+            reason,
+            message: None,
+            attempt: step.attempts(),
+            duration: elapsed.saturating_sub(step.first_started()),
+            attempt_duration: elapsed.saturating_sub(step.attempt_started()),
+            error,
+            output,
+        };
+        self.recorder.record_at(elapsed, Kind::StepEnd(end))
+    }
+
+    pub(super) fn skip_step(&mut self, index: usize, why: Text) {
+        self.index = index;
+        if self.step_state().status().is_settled() || self.recorder.state().status() != RunStatus::Running {
+            return;
+        }
+        let end = StepEnd {
+            step: self.recorder.state().step_ref(index),
+            status: StepStatus::Skipped,
+            reason: Some(Reason::Requested),
+            message: Some(why),
+            attempt: self.step_state().attempts(),
+            duration: Duration::ZERO,
+            attempt_duration: Duration::ZERO,
+            error: None,
+            output: None,
+        };
+        self.recorder.record(Kind::StepEnd(end));
+    }
+
+    /// Waits and begins the next attempt where the retry rule allows one; `failed` attempts failed in this process.
+    pub(super) fn retry_step<E: StepError>(&mut self, failed: u32, error: &E) -> bool {
+        let Some(delay) = self.wait_after(failed, error) else {
+            return false;
+        };
+        let retry = StepRetry {
+            step: self.recorder.state().step_ref(self.index),
+            attempt: self.attempt(),
+            delay,
+            error: error_record(error),
+        };
+        if !self.recorder.record(Kind::StepRetry(Box::new(retry))) {
+            return false;
+        }
+        self.recorder.sleep(delay);
+        self.begin_step(self.index)
+    }
+}

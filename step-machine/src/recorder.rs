@@ -1,0 +1,242 @@
+//! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
+use crate::failure;
+use crate::journal::{Journal, JournalError};
+use crate::observe::{ObserverFault, Observers};
+use crate::state::{RunState, Stamp};
+use crate::time::{Clock, SystemClock, timestamp};
+
+/// What a run is watched and kept by.
+#[derive(Default)]
+pub(crate) struct Watch {
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) journal: Option<Arc<dyn Journal>>,
+    pub(crate) observers: Observers,
+}
+
+impl Watch {
+    pub(crate) fn wall(&self) -> SystemTime {
+        timestamp(self.clock.as_deref().unwrap_or(&SystemClock).wall())
+    }
+
+    #[inline]
+    fn instant(&self) -> Instant {
+        match &self.clock {
+            None => Instant::now(),
+            Some(clock) => clock.instant(),
+        }
+    }
+
+    /// Whether nobody needs events: then none is built.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.journal.is_none() && self.observers.is_empty()
+    }
+}
+
+/// A run under way.
+pub(crate) struct Recorder {
+    state: RunState,
+    watch: Watch,
+    /// Where `elapsed` of the state was when this process took the run on, and the instant of that.
+    base: Duration,
+    origin: Instant,
+    fault: Fault,
+}
+
+/// Whether the journal still follows.
+enum Fault {
+    None,
+    /// It failed; nobody was told yet.
+    Untold(JournalError),
+    /// It failed and the user was told.
+    Told,
+}
+
+impl Recorder {
+    /// Goes on from `state`.
+    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Self {
+        let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
+        Self {
+            base: since.max(state.elapsed()),
+            origin: watch.instant(),
+            state,
+            watch,
+            fault: Fault::None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The time since the run's start: one reading of the clock.
+    #[inline]
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.base + self.watch.instant().saturating_duration_since(self.origin)
+    }
+
+    pub(crate) fn sleep(&self, span: Duration) {
+        self.watch.clock.as_deref().unwrap_or(&SystemClock).sleep(span);
+    }
+
+    /// Whether the journal failed: then nothing is recorded any more and no body may run.
+    #[inline]
+    pub(crate) fn is_broken(&self) -> bool {
+        !matches!(self.fault, Fault::None)
+    }
+
+    /// The journal's failure, once.
+    pub(crate) fn take_fault(&mut self) -> Option<JournalError> {
+        if !matches!(self.fault, Fault::Untold(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.fault, Fault::Told) {
+            Fault::Untold(error) => Some(error),
+            Fault::None | Fault::Told => None,
+        }
+    }
+
+    pub(crate) fn break_off(&mut self, error: JournalError) {
+        self.fault = Fault::Untold(error);
+    }
+
+    /// Records what happens now; see [`record_at`](Self::record_at).
+    pub(crate) fn record(&mut self, kind: Kind) -> bool {
+        let elapsed = self.elapsed();
+        self.record_at(elapsed, kind)
+    }
+
+    /// Records what happened `elapsed` after the run's start. `false` where the journal has failed, now or before.
+    #[inline]
+    pub(crate) fn record_at(&mut self, elapsed: Duration, kind: Kind) -> bool {
+        if self.is_broken() {
+            return false;
+        }
+        let stamp = self.state.next_stamp(elapsed);
+        if !self.watch.is_idle() {
+            return self.record_watched(stamp, kind);
+        }
+        match self.state.check(stamp, &kind) {
+            Ok(target) => {
+                self.state.commit(stamp, &kind, target);
+                true
+            }
+            Err(source) => self.refuse(source),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, source: crate::state::Illegal) -> bool {
+        self.break_off(JournalError::Refused {
+            run: self.state.run().clone(),
+            source,
+        });
+        false
+    }
+
+    /// Durable first, then memory, then the observers.
+    #[inline(never)]
+    fn record_watched(&mut self, stamp: Stamp, kind: Kind) -> bool {
+        let target = match self.state.check(stamp, &kind) {
+            Ok(target) => target,
+            Err(source) => return self.refuse(source),
+        };
+        // An event carries the progress after it, so the state moves first; nobody sees it before the journal has it.
+        let saved = self.watch.journal.as_ref().map(|_| self.state.save(target));
+        self.state.commit(stamp, &kind, target);
+        let event = self.event(stamp, kind);
+        if let (Some(journal), Some(saved)) = (&self.watch.journal, saved)
+            && let Err(error) = journal.append(&event.run, std::slice::from_ref(&event))
+        {
+            self.state.restore(saved);
+            self.break_off(error);
+            return false;
+        }
+        self.watch.observers.notify(&event);
+        true
+    }
+
+    fn event(&self, stamp: Stamp, kind: Kind) -> Event {
+        let is_output = matches!(kind, Kind::Stdout(_) | Kind::Stderr(_));
+        Event {
+            v: EVENT_VERSION,
+            run: self.state.run().clone(),
+            workflow: self.state.workflow_text(),
+            seq: stamp.seq,
+            at: timestamp(self.state.started_at() + stamp.elapsed),
+            elapsed: stamp.elapsed,
+            kind,
+            progress: (!is_output).then(|| self.state.progress()),
+        }
+    }
+
+    /// Records the first event of a run, whose state is there already.
+    pub(crate) fn announce(&mut self, start: crate::event::RunStart) -> Result<(), JournalError> {
+        self.state.describe(&start);
+        if self.watch.is_idle() {
+            return Ok(());
+        }
+        let first = Stamp {
+            seq: 1,
+            elapsed: Duration::ZERO,
+        };
+        let event = self.event(first, Kind::RunStart(Box::new(start)));
+        if let Some(journal) = &self.watch.journal {
+            journal.append(&event.run, std::slice::from_ref(&event)).inspect_err(|_| self.fault = Fault::Told)?;
+        }
+        self.watch.observers.notify(&event);
+        Ok(())
+    }
+
+    /// Ends the run.
+    pub(crate) fn end(&mut self, status: RunStatus, failure: Option<FailureRecord>) -> bool {
+        let warnings = self.state.warnings();
+        self.record(Kind::RunEnd(Box::new(RunEnd {
+            status,
+            warnings,
+            failure,
+        })))
+    }
+
+    /// Ends a run that is left where it is: as failed where a step failed, as cancelled otherwise.
+    pub(crate) fn close(&mut self) {
+        if self.is_broken() || self.state.status() != RunStatus::Running {
+            return;
+        }
+        let failure = failure::halted(&self.state)
+            .unwrap_or_else(|| failure::failed_step(&self.state, None, failure::cancelled()));
+        let status = self.state.halted_status();
+        self.end(status, Some(failure));
+    }
+
+    /// Lets go of the journal and the observers of a run that is over, and tells what the observers did.
+    pub(crate) fn release(&mut self) -> Vec<ObserverFault> {
+        let faults = self.watch.observers.faults();
+        self.watch.observers = Observers::default();
+        self.watch.journal = None;
+        faults
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("run", self.state.run())
+            .field("status", &self.state.status())
+            .field("elapsed", &self.state.elapsed())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,211 @@
+//! What a run ends with: a [`Report`] or a [`Failure`].
+
+mod rollback;
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::context::StepContext;
+use crate::event::{RunStatus, StepStatus};
+use crate::failure::{self, Cause, FailureContext, StepError};
+use crate::journal::JournalError;
+use crate::observe::ObserverFault;
+use crate::run_id::RunId;
+use crate::state::RunState;
+use crate::workflow::Workflow;
+
+/// A completed run.
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::Workflow;
+///
+/// #[derive(Workflow, Debug, PartialEq)]
+/// enum Release {
+///     Build,
+///     #[step(critical = false)]
+///     Announce,
+/// }
+/// use release::*;
+///
+/// let run = Release::machine().begin()?;
+/// let run = run.step(Build, |_| Ok::<(), std::io::Error>(()))?;
+/// let run = run.step(Announce, |_| Err(std::io::Error::other("the chat is down")));
+/// let report = run.finish()?;
+/// assert_eq!(report.warnings().collect::<Vec<_>>(), [Release::Announce]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Report<W> {
+    run: Box<StepContext>,
+    faults: Vec<ObserverFault>,
+    workflow: PhantomData<fn() -> W>,
+}
+
+impl<W: Workflow> Report<W> {
+    pub(crate) fn new(mut run: Box<StepContext>) -> Self {
+        Self {
+            faults: run.recorder.release(),
+            run,
+            workflow: PhantomData,
+        }
+    }
+
+    /// The steps that failed without being critical, in declared order.
+    pub fn warnings(&self) -> impl Iterator<Item = W> {
+        let steps = self.state().steps().iter().enumerate();
+        let failed = steps.filter(|(_, step)| step.status() == StepStatus::Skipped && step.error().is_some());
+        failed.filter_map(|(index, _)| W::from_index(index))
+    }
+}
+
+impl<W> Report<W> {
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        self.state().run()
+    }
+
+    /// The final state of the run: every step with its status, times, output and error.
+    pub fn state(&self) -> &RunState {
+        self.run.recorder.state()
+    }
+
+    /// How long the run took, from its first start, time between processes included.
+    pub fn duration(&self) -> Duration {
+        self.state().elapsed()
+    }
+
+    /// The observers that panicked. They never hurt the run, but what they showed may be wrong.
+    pub fn observer_faults(&self) -> &[ObserverFault] {
+        &self.faults
+    }
+}
+
+impl<W> fmt::Debug for Report<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report").field("state", self.state()).field("observer_faults", &self.faults).finish()
+    }
+}
+
+/// A run that did not complete: the failure context and the cause, in one pointer.
+///
+/// `{}` is one line, `{:#}` the whole story; the step's own error is the [`source`](Error::source).
+///
+/// A workflow that declares `on_failure = "rollback"` stays open until [`rollback`](Self::rollback) is called; a
+/// failure that is dropped without it, or turned into its context, ends the run as failed.
+pub struct Failure<W, E>(Box<Inner<W, E>>);
+
+struct Inner<W, E> {
+    context: FailureContext<W>,
+    cause: Cause<E>,
+    // None where the run never got as far as a step.
+    run: Option<Box<StepContext>>,
+}
+
+impl<W: Workflow, E: StepError> Failure<W, E> {
+    /// The failure of a run that `step` stopped, or that was stopped between steps.
+    #[cold]
+    pub(crate) fn new(mut run: Box<StepContext>, step: Option<usize>, cause: Cause<E>) -> Self {
+        let record = failure::failed_step(run.recorder.state(), step, cause.record());
+        if !run.awaits_rollback() {
+            run.end_failed(&record);
+        }
+        Self(Box::new(Inner {
+            context: FailureContext::trusted(record),
+            cause,
+            run: Some(run),
+        }))
+    }
+}
+
+impl<W: Workflow, E> Failure<W, E> {
+    /// The step that failed; `None` where the run failed between steps, for one because its journal did.
+    pub fn step(&self) -> Option<W> {
+        self.0.context.step()
+    }
+}
+
+impl<W, E> Failure<W, E> {
+    /// What is known of the failure.
+    pub fn context(&self) -> &FailureContext<W> {
+        &self.0.context
+    }
+
+    /// What is known of the failure, to store it. A rollback that was not called for does not happen.
+    pub fn into_context(self) -> FailureContext<W> {
+        self.into_parts().0
+    }
+
+    /// What stopped the run.
+    pub fn cause(&self) -> &Cause<E> {
+        &self.0.cause
+    }
+
+    /// What is known of the failure, and what stopped the run.
+    pub fn into_parts(self) -> (FailureContext<W>, Cause<E>) {
+        let inner = *self.0;
+        (inner.context, inner.cause)
+    }
+
+    /// The state of the run, where it began.
+    pub fn state(&self) -> Option<&RunState> {
+        Some(self.0.run.as_ref()?.recorder.state())
+    }
+
+    /// Writes the trace of the failure; see [`FailureContext::write_trace`].
+    pub fn write_trace(&mut self, dir: impl AsRef<Path>) -> io::Result<PathBuf> {
+        self.0.context.write_trace(dir)
+    }
+}
+
+impl<W: Workflow, E: StepError> From<JournalError> for Failure<W, E> {
+    fn from(error: JournalError) -> Self {
+        let run = error.run().clone();
+        let cause = Cause::Journal(error);
+        Self(Box::new(Inner {
+            context: FailureContext::trusted(failure::outside::<W>(&run, cause.record())),
+            cause,
+            run: None,
+        }))
+    }
+}
+
+impl<W, E> fmt::Display for Failure<W, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.context.fmt(f)
+    }
+}
+
+impl<W, E: fmt::Debug> fmt::Debug for Failure<W, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure").field("context", &self.0.context).field("cause", &self.0.cause).finish()
+    }
+}
+
+impl<W: 'static, E: StepError> Error for Failure<W, E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.cause.source()
+    }
+}
+
+impl StepContext {
+    /// Whether the workflow's policy leaves the run open for a rollback, and there is something to undo.
+    fn awaits_rollback(&self) -> bool {
+        let state = self.recorder.state();
+        state.plan().on_failure == crate::policy::OnFailure::Rollback
+            && state.status() == RunStatus::Running
+            && !self.recorder.is_broken()
+            && !state.to_undo().is_empty()
+    }
+
+    /// Ends the run as failed, or as cancelled where no step failed.
+    fn end_failed(&mut self, record: &crate::event::FailureRecord) {
+        if self.recorder.state().status() == RunStatus::Running && !self.recorder.is_broken() {
+            self.recorder.end(RunStatus::Failed, Some(record.clone()));
+        }
+    }
+}

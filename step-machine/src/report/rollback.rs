@@ -1,0 +1,213 @@
+//! Rolling back a failed run in the typed drive.
+
+use super::Failure;
+use crate::context::StepContext;
+use crate::event::{Kind, RunResume, RunStatus, StepRetry, Text, UndoEnd, UndoStart, UndoStatus};
+use crate::failure::{StepError, error_record, failed_step};
+use crate::workflow::Workflow;
+
+impl<W: Workflow, E: StepError> Failure<W, E> {
+    /// Undoes every step that began and declares `undo`: completed, failed half-way or interrupted; newest first.
+    ///
+    /// An undo follows its step's retry rule, on this thread. If one fails the others still run, the run is stuck, and
+    /// the context keeps all errors beside the original one. The failure that comes back is this one, with the outcome
+    /// in [`FailureRecord::rollback`](crate::event::FailureRecord::rollback).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::{Workflow, event::RunStatus};
+    ///
+    /// #[derive(Workflow, Debug)]
+    /// #[workflow(on_failure = "rollback")]
+    /// enum Provision {
+    ///     #[step(undo)]
+    ///     Apply,
+    ///     Check,
+    /// }
+    /// use provision::*;
+    ///
+    /// let mut servers = vec!["web-1"];
+    /// let run = Provision::machine().begin()?;
+    /// let run = run.step(Apply, |_| Ok::<(), std::io::Error>(servers.push("web-2")))?;
+    /// let failure = run.step(Check, |_| Err(std::io::Error::other("no answer"))).err().expect("it failed");
+    ///
+    /// let failure = failure.rollback(|step, _cx| match step {
+    ///     Provision::Apply => Ok::<(), std::io::Error>(drop(servers.pop())),
+    ///     other => unreachable!("{other:?} declares no undo"),
+    /// });
+    /// assert_eq!(servers, ["web-1"]);
+    /// let rollback = failure.context().record().rollback.as_ref().unwrap();
+    /// assert_eq!(rollback.status, RunStatus::RolledBack);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "the failure is still one after its rollback"]
+    pub fn rollback<U: StepError>(mut self, mut undo: impl FnMut(W, &mut StepContext) -> Result<(), U>) -> Self {
+        self.roll(|step, cx| {
+            while let Some(undo_step) = cx.begin_undo(step) {
+                let result = undo(undo_step, cx);
+                if !cx.end_undo_attempt(result, true) {
+                    break;
+                }
+            }
+        });
+        self
+    }
+
+    /// [`rollback`](Self::rollback) for undos that wait on something. Each undo is tried once: waiting for a retry
+    /// needs a timer, which comes with the runner.
+    #[must_use = "the failure is still one after its rollback"]
+    pub async fn rollback_async<U: StepError>(
+        mut self,
+        mut undo: impl AsyncFnMut(W, &mut StepContext) -> Result<(), U>,
+    ) -> Self {
+        for step in self.begin_rollback() {
+            let Some(cx) = self.open_run() else { break };
+            if let Some(undo_step) = cx.begin_undo(step) {
+                let result = undo(undo_step, cx).await;
+                cx.end_undo_attempt(result, false);
+            }
+        }
+        self.end_rollback();
+        self
+    }
+
+    /// Leaves the effect of `step` as it is: its undo counts as done. For one that cannot succeed, or should not run.
+    #[must_use = "the failure is still one"]
+    pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
+        self.reopen();
+        if let Some(cx) = self.open_run()
+            && cx.recorder.state().wants_undo(step.index())
+        {
+            let step = cx.recorder.state().step_ref(step.index());
+            cx.recorder.record(Kind::UndoEnd(Box::new(UndoEnd {
+                step,
+                status: UndoStatus::Skipped,
+                duration: std::time::Duration::ZERO,
+                message: Some(why.into()),
+                error: None,
+            })));
+        }
+        self
+    }
+
+    fn roll(&mut self, mut undo: impl FnMut(usize, &mut StepContext)) {
+        for step in self.begin_rollback() {
+            if let Some(cx) = self.open_run() {
+                undo(step, cx);
+            }
+        }
+        self.end_rollback();
+    }
+
+    fn open_run(&mut self) -> Option<&mut StepContext> {
+        let cx = self.0.run.as_deref_mut()?;
+        (!cx.recorder.is_broken()).then_some(cx)
+    }
+
+    /// A run that ended as failed goes on backwards.
+    fn reopen(&mut self) {
+        if let Some(cx) = self.open_run() {
+            let state = cx.recorder.state();
+            if state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty() {
+                cx.recorder.record(Kind::RunResume(RunResume {
+                    rollback: true,
+                    plan: None,
+                }));
+            }
+        }
+    }
+
+    fn begin_rollback(&mut self) -> Vec<usize> {
+        self.reopen();
+        self.open_run().map(|cx| cx.recorder.state().to_undo()).unwrap_or_default()
+    }
+
+    /// Ends the run by what became of the undos, and takes the outcome into the context.
+    fn end_rollback(&mut self) {
+        let step = self.step().map(|step| step.index());
+        let error = self.0.context.record().error.clone();
+        let trace_file = self.0.context.record().trace_file.clone();
+        let Some(cx) = self.open_run() else { return };
+        let mut record = failed_step(cx.recorder.state(), step, error);
+        record.trace_file = trace_file;
+        // The failure happened when it did; what came since belongs to the rollback.
+        let failed = self.0.context.record();
+        record.failed_at = failed.failed_at;
+        record.run_duration = failed.run_duration;
+        record.step_duration = failed.step_duration;
+        let Some(cx) = self.open_run() else { return };
+        match cx.recorder.state().status() {
+            RunStatus::RollingBack => {
+                let left = !cx.recorder.state().to_undo().is_empty();
+                let status = if left { RunStatus::Stuck } else { RunStatus::RolledBack };
+                cx.recorder.end(status, Some(record.clone()));
+            }
+            _ => cx.recorder.close(),
+        }
+        *self.0.context.record_mut() = record;
+    }
+}
+
+impl StepContext {
+    /// Records that undoing begins; `None` where nothing may run any more.
+    fn begin_undo<W: Workflow>(&mut self, index: usize) -> Option<W> {
+        self.index = index;
+        self.undoing = true;
+        let start = UndoStart {
+            step: self.recorder.state().step_ref(index),
+            attempt: self.step_state().undo_attempts() + 1,
+        };
+        if self.recorder.record(Kind::UndoStart(start)) { W::from_index(index) } else { None }
+    }
+
+    /// Records how an attempt ended; `true` where another one is due, after the wait before it.
+    fn end_undo_attempt<U: StepError>(&mut self, result: Result<(), U>, may_wait: bool) -> bool {
+        let attempt = self.step_state().undo_attempts();
+        let step = self.recorder.state().step_ref(self.index);
+        if may_wait
+            && let Err(error) = &result
+            && let Some(delay) = self.wait_after(attempt, error)
+        {
+            let retry = StepRetry {
+                step,
+                attempt,
+                delay,
+                error: error_record(error),
+            };
+            let recorded = self.recorder.record(Kind::StepRetry(Box::new(retry)));
+            if recorded {
+                self.recorder.sleep(delay);
+            }
+            return recorded;
+        }
+        let elapsed = self.recorder.elapsed();
+        let duration = elapsed.saturating_sub(self.step_state().undo_started());
+        let (status, error) = match &result {
+            Ok(()) => (UndoStatus::Undone, None),
+            Err(error) => (UndoStatus::UndoFailed, Some(error_record(error))),
+        };
+        self.recorder.record_at(
+            elapsed,
+            Kind::UndoEnd(Box::new(UndoEnd {
+                step,
+                status,
+                duration,
+                message: None,
+                error,
+            })),
+        );
+        self.undoing = false;
+        false
+    }
+
+    /// How long to wait before trying again after `failed` attempts failed, the last one with `error`.
+    pub(crate) fn wait_after<E: StepError>(&self, failed: u32, error: &E) -> Option<std::time::Duration> {
+        let retry = self.info().retry?;
+        if error.is_fatal() {
+            return None;
+        }
+        let wait = retry.wait(failed, fastrand::f64())?;
+        Some(error.retry_after().unwrap_or(wait))
+    }
+}

@@ -1,0 +1,315 @@
+//! The state of a run: the fold of its events.
+//!
+//! [`RunState::apply`] is the one transition function. The writer, replay and every reader use it, so they cannot
+//! disagree about what a legal run is.
+
+mod apply;
+mod illegal;
+mod rebase;
+mod step;
+//#[cfg(test)]
+//mod walks;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+pub use illegal::{Illegal, IllegalReason};
+pub use rebase::PlanChange;
+pub use step::{StepState, TaskState, Undo};
+
+use crate::event::{Event, FailureRecord, Kind, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
+use crate::run_id::RunId;
+use crate::workflow::Plan;
+
+/// Where a run stands. Its size grows with the number of steps, never with the number of events.
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::{RunState, event::EventLines};
+///
+/// let journal = r#"
+/// {"v":1,"run":"r","workflow":"w","seq":1,"at":"2026-01-01T00:00:00Z","elapsed_ms":0.0,"type":"run_start","plan":{"workflow":"w","steps":[{"id":"a","name":"A"}]}}
+/// {"v":1,"run":"r","workflow":"w","seq":2,"at":"2026-01-01T00:00:01Z","elapsed_ms":1000.0,"type":"step_start","step":"a","attempt":1}
+/// "#;
+/// let events: Vec<_> = EventLines::new(journal.as_bytes()).collect::<Result<_, _>>()?;
+/// let state = RunState::fold(&events)?.expect("there are events");
+/// assert_eq!(state.step("a").unwrap().status().as_str(), "running");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunState {
+    run: RunId,
+    workflow: Text,
+    plan: Cow<'static, Plan>,
+    labels: BTreeMap<String, String>,
+    input: Option<Value>,
+    started_at: SystemTime,
+    total_weight: f64,
+    steps: Vec<StepState>,
+    counts: Counts,
+    failure: Option<Box<FailureRecord>>,
+}
+
+/// What nearly every event moves.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Counts {
+    status: RunStatus,
+    seq: u64,
+    elapsed: Duration,
+    current: Option<usize>,
+    /// How many steps are completed or skipped.
+    settled: usize,
+    /// How many steps run, or are being undone.
+    active: usize,
+    /// How many steps failed or were cancelled: while there are any, none may start.
+    halted: usize,
+    warnings: usize,
+    settled_weight: f64,
+    /// The highest weight that was ever reached: progress never falls.
+    reached_weight: f64,
+}
+
+/// When an event happened within its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) seq: u64,
+    pub(crate) elapsed: Duration,
+}
+
+impl RunState {
+    /// The state of a run of `plan` after its first event.
+    pub(crate) fn new(run: RunId, plan: Cow<'static, Plan>, started_at: SystemTime) -> Self {
+        Self {
+            run,
+            workflow: match &plan {
+                Cow::Borrowed(plan) => Cow::Borrowed(&plan.workflow),
+                Cow::Owned(plan) => Cow::Owned(plan.workflow.clone()),
+            },
+            labels: BTreeMap::new(),
+            input: None,
+            started_at,
+            total_weight: plan.total_weight(),
+            steps: vec![StepState::default(); plan.steps.len()],
+            counts: Counts {
+                status: RunStatus::Running,
+                seq: 1,
+                elapsed: Duration::ZERO,
+                current: None,
+                settled: 0,
+                active: 0,
+                halted: 0,
+                warnings: 0,
+                settled_weight: 0.0,
+                reached_weight: 0.0,
+            },
+            failure: None,
+            plan,
+        }
+    }
+
+    /// The state after a run's first event, which is its `run_start`.
+    pub fn start(event: &Event) -> Result<Self, Illegal> {
+        let illegal = |reason| Illegal::new(event.seq, &event.kind, reason);
+        let Kind::RunStart(start) = &event.kind else {
+            return Err(illegal(IllegalReason::NotStarted));
+        };
+        if event.seq != 1 {
+            return Err(illegal(IllegalReason::OutOfSequence { expected: 1 }));
+        }
+        start.plan.check().map_err(|error| illegal(IllegalReason::Plan(error)))?;
+        let mut state = Self::new(event.run.clone(), start.plan.clone(), event.at);
+        state.workflow.clone_from(&event.workflow);
+        state.counts.elapsed = event.elapsed;
+        state.describe(start);
+        Ok(state)
+    }
+
+    /// Takes over who started the run and on what.
+    pub(crate) fn describe(&mut self, start: &RunStart) {
+        self.labels.clone_from(&start.labels);
+        self.input.clone_from(&start.input);
+    }
+
+    /// The state after `event`, or why the event is not legal here.
+    ///
+    /// An event that is refused changes nothing.
+    pub fn apply(mut self, event: &Event) -> Result<Self, Illegal> {
+        self.advance(event)?;
+        Ok(self)
+    }
+
+    /// [`apply`](Self::apply) in place; an event that is refused leaves the state as it was.
+    pub fn advance(&mut self, event: &Event) -> Result<(), Illegal> {
+        if event.run != self.run {
+            return Err(Illegal::new(
+                event.seq,
+                &event.kind,
+                IllegalReason::OtherRun { found: event.run.clone() },
+            ));
+        }
+        let stamp = Stamp {
+            seq: event.seq,
+            elapsed: event.elapsed,
+        };
+        let target = self.check(stamp, &event.kind)?;
+        self.commit(stamp, &event.kind, target);
+        Ok(())
+    }
+
+    /// Folds the events of one run, from its first; `None` where there are none.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Option<Self>, Illegal> {
+        let mut events = events.into_iter();
+        let Some(first) = events.next() else {
+            return Ok(None);
+        };
+        let mut state = Self::start(first)?;
+        for event in events {
+            state.advance(event)?;
+        }
+        Ok(Some(state))
+    }
+
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// The name of the run's workflow.
+    pub fn workflow(&self) -> &str {
+        &self.workflow
+    }
+
+    /// The plan that the run follows.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Who started the run, for which ticket, and the like.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// What the run works on.
+    pub fn input(&self) -> Option<&Value> {
+        self.input.as_ref()
+    }
+
+    /// The status of the run.
+    pub fn status(&self) -> RunStatus {
+        self.counts.status
+    }
+
+    /// When the run first started.
+    pub fn started_at(&self) -> SystemTime {
+        self.started_at
+    }
+
+    /// The time from the run's first start to its last event.
+    pub fn elapsed(&self) -> Duration {
+        self.counts.elapsed
+    }
+
+    /// The number of the last event.
+    pub fn seq(&self) -> u64 {
+        self.counts.seq
+    }
+
+    /// The steps in the order of the plan.
+    pub fn steps(&self) -> &[StepState] {
+        &self.steps
+    }
+
+    /// The state of the step with this id.
+    pub fn step(&self, id: &str) -> Option<&StepState> {
+        self.plan.position(id).map(|index| &self.steps[index])
+    }
+
+    /// How many non-critical steps failed.
+    pub fn warnings(&self) -> usize {
+        self.counts.warnings
+    }
+
+    /// What is known of the failure, once the run ended with one.
+    pub fn failure(&self) -> Option<&FailureRecord> {
+        self.failure.as_deref()
+    }
+
+    /// The positions of the steps that were begun, can be undone and are not yet, newest first in the order of needs.
+    pub fn to_undo(&self) -> Vec<usize> {
+        let mut indices: Vec<usize> = (0..self.steps.len()).filter(|&index| self.wants_undo(index)).collect();
+        indices.sort_by_key(|&index| std::cmp::Reverse(self.undo_order(index)));
+        indices
+    }
+
+    /// Rises with the first start. A step starts only after what it needs, so the reverse is an order of undoing.
+    pub(crate) fn undo_order(&self, index: usize) -> (u64, usize) {
+        (self.steps[index].started_seq, index)
+    }
+
+    pub(crate) fn wants_undo(&self, index: usize) -> bool {
+        self.plan.steps[index].undo && self.steps[index].has_begun() && !self.steps[index].undo_is_settled()
+    }
+
+    /// How far the run is.
+    pub fn progress(&self) -> Progress {
+        let share = self.share();
+        let current = self.counts.current.map(|index| self.step_ref(index));
+        Progress {
+            // Two decimals are finer than any screen and keep the JSON short.
+            percentage: (share * 10_000.0).round() / 100.0,
+            step_number: self.counts.current.map_or(0, |index| index + 1),
+            total_steps: self.steps.len(),
+            completed: self.counts.settled,
+            current,
+            eta: self.eta(share),
+        }
+    }
+
+    fn share(&self) -> f64 {
+        if self.counts.settled == self.steps.len() || self.total_weight <= 0.0 {
+            1.0
+        } else {
+            (self.counts.reached_weight / self.total_weight).clamp(0.0, 1.0)
+        }
+    }
+
+    /// The time that remains if the rest goes as fast as what is done.
+    fn eta(&self, share: f64) -> Option<Duration> {
+        if share <= 0.0 || self.counts.status != RunStatus::Running {
+            return None;
+        }
+        Duration::try_from_secs_f64(self.counts.elapsed.as_secs_f64() * (1.0 - share) / share).ok()
+    }
+
+    pub(crate) fn step_ref(&self, index: usize) -> StepRef {
+        match &self.plan {
+            Cow::Borrowed(plan) => StepRef::at(&plan.steps[index].id, index),
+            Cow::Owned(plan) => StepRef::new(plan.steps[index].id.clone()),
+        }
+    }
+
+    /// The first step that stopped the run.
+    pub(crate) fn halted_step(&self) -> Option<usize> {
+        if self.counts.halted == 0 {
+            return None;
+        }
+        self.steps
+            .iter()
+            .position(|step| step.failed_status() == Some(StepStatus::Failed))
+            .or_else(|| self.steps.iter().position(|step| step.failed_status().is_some()))
+    }
+
+    /// How a run ends that is left where it is.
+    pub(crate) fn halted_status(&self) -> RunStatus {
+        let failed = |step: &StepState| step.failed_status() == Some(StepStatus::Failed);
+        if self.counts.halted > 0 && self.steps.iter().any(failed) { RunStatus::Failed } else { RunStatus::Cancelled }
+    }
+
+    pub(crate) fn workflow_text(&self) -> Text {
+        self.workflow.clone()
+    }
+}

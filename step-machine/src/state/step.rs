@@ -1,0 +1,224 @@
+//! The state of one step.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::event::{ErrorRecord, Level, Reason, StepStatus, TaskStatus, Text, UndoStatus};
+
+/// Where a step stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepState {
+    pub(super) status: StepStatus,
+    pub(super) reason: Option<Reason>,
+    pub(super) undo: Undo,
+    /// An attempt failed and the next one is waited for.
+    pub(super) waiting: bool,
+    pub(super) interrupted: bool,
+    pub(super) attempts: u32,
+    pub(super) fraction: f64,
+    pub(super) started_seq: u64,
+    pub(super) started: Duration,
+    pub(super) attempt_started: Duration,
+    pub(super) ended: Duration,
+    // What most steps never have, so that a state stays small.
+    pub(super) details: Option<Box<Details>>,
+}
+
+/// How far taking back a step's effect is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Undo {
+    /// It was not begun.
+    #[default]
+    None,
+    /// An attempt is going on, or the next one is waited for.
+    Running,
+    /// It ended so.
+    Ended(UndoStatus),
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Details {
+    pub(super) output: Option<Value>,
+    pub(super) error: Option<ErrorRecord>,
+    /// What stopped the step before its undo changed the status.
+    pub(super) before_undo: Option<StepStatus>,
+    pub(super) skipped_because: Option<Text>,
+    pub(super) message: Option<(Level, Text)>,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) tasks: Vec<TaskState>,
+    pub(super) undo_attempts: u32,
+    pub(super) undo_started: Duration,
+    pub(super) undo_error: Option<ErrorRecord>,
+    pub(super) undo_message: Option<Text>,
+}
+
+/// Where a task inside a step stands.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TaskState {
+    /// The task's id.
+    pub id: Text,
+    /// What a person reads.
+    pub name: Text,
+    /// The status.
+    pub status: TaskStatus,
+    /// How much of it is done, 0 to 1.
+    pub fraction: f64,
+    /// The last message.
+    pub message: Option<Text>,
+}
+
+impl Default for StepState {
+    fn default() -> Self {
+        Self {
+            status: StepStatus::Pending,
+            reason: None,
+            undo: Undo::None,
+            waiting: false,
+            interrupted: false,
+            attempts: 0,
+            fraction: 0.0,
+            started_seq: 0,
+            started: Duration::ZERO,
+            attempt_started: Duration::ZERO,
+            ended: Duration::ZERO,
+            details: None,
+        }
+    }
+}
+
+impl StepState {
+    pub(super) fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
+    }
+
+    /// The status of the step.
+    #[inline]
+    pub fn status(&self) -> StepStatus {
+        self.status
+    }
+
+    /// Why the step ended as it did, where the status does not say it.
+    pub fn reason(&self) -> Option<Reason> {
+        self.reason
+    }
+
+    /// How many attempts began, in all processes.
+    #[inline]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether an attempt failed and the next one is waited for.
+    pub fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
+    /// Whether an attempt began whose end is not known.
+    #[inline]
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Whether an attempt ever began: only then there may be something to undo.
+    pub fn has_begun(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// How much of the step is done, 0 to 1, by its own account.
+    pub fn fraction(&self) -> f64 {
+        if self.status.is_settled() { 1.0 } else { self.fraction }
+    }
+
+    /// From the run's first start to the step's; `None` before an attempt began.
+    pub fn started(&self) -> Option<Duration> {
+        self.has_begun().then_some(self.started)
+    }
+
+    /// From the first attempt's start to the step's end; `None` while it has none.
+    pub fn duration(&self) -> Option<Duration> {
+        let over = !matches!(self.status, StepStatus::Pending | StepStatus::Running);
+        (over && self.has_begun()).then(|| self.ended.saturating_sub(self.started))
+    }
+
+    /// The start of the first attempt; zero where none began.
+    #[inline]
+    pub(crate) fn first_started(&self) -> Duration {
+        self.started
+    }
+
+    /// The start of the attempt that goes on or was the last.
+    #[inline]
+    pub(crate) fn attempt_started(&self) -> Duration {
+        self.attempt_started
+    }
+
+    /// What the step handed on.
+    pub fn output(&self) -> Option<&Value> {
+        self.details.as_ref()?.output.as_ref()
+    }
+
+    /// What went wrong in the last failed attempt.
+    pub fn error(&self) -> Option<&ErrorRecord> {
+        self.details.as_ref()?.error.as_ref()
+    }
+
+    /// Why the step was skipped on purpose.
+    pub fn skipped_because(&self) -> Option<&str> {
+        self.details.as_ref()?.skipped_because.as_deref()
+    }
+
+    /// The last message for people.
+    pub fn message(&self) -> Option<(Level, &str)> {
+        let (level, text) = self.details.as_ref()?.message.as_ref()?;
+        Some((*level, text))
+    }
+
+    /// What the step told machines.
+    pub fn metadata(&self) -> Option<&Map<String, Value>> {
+        Some(&self.details.as_ref()?.metadata)
+    }
+
+    /// The tasks inside the step, in the order in which they were added.
+    pub fn tasks(&self) -> &[TaskState] {
+        self.details.as_ref().map_or(&[], |details| &details.tasks)
+    }
+
+    /// How far taking back the step's effect is.
+    pub fn undo(&self) -> Undo {
+        self.undo
+    }
+
+    /// What went wrong in the last failed undo.
+    pub fn undo_error(&self) -> Option<&ErrorRecord> {
+        self.details.as_ref()?.undo_error.as_ref()
+    }
+
+    /// Why the undo was skipped.
+    pub fn undo_message(&self) -> Option<&str> {
+        self.details.as_ref()?.undo_message.as_deref()
+    }
+
+    /// How many attempts to undo the step began.
+    pub fn undo_attempts(&self) -> u32 {
+        self.details.as_ref().map_or(0, |details| details.undo_attempts)
+    }
+
+    pub(crate) fn undo_started(&self) -> Duration {
+        self.details.as_ref().map_or(Duration::ZERO, |details| details.undo_started)
+    }
+
+    /// Whether nothing is left to undo by decision or by deed.
+    pub(super) fn undo_is_settled(&self) -> bool {
+        matches!(self.undo, Undo::Ended(UndoStatus::Undone | UndoStatus::Skipped))
+    }
+
+    /// How the step stopped the run, if it did, whatever its undo made of the status since.
+    pub(super) fn failed_status(&self) -> Option<StepStatus> {
+        let before = self.details.as_ref().and_then(|details| details.before_undo);
+        Some(before.unwrap_or(self.status))
+            .filter(|status| matches!(status, StepStatus::Failed | StepStatus::Cancelled))
+    }
+}
