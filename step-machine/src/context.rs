@@ -45,11 +45,7 @@ pub struct StepContext {
 
 impl StepContext {
     pub(crate) fn new(recorder: Recorder) -> Self {
-        Self {
-            recorder,
-            index: 0,
-            undoing: false,
-        }
+        Self { recorder, index: 0, undoing: false }
     }
 
     pub(crate) fn step_state(&self) -> &StepState {
@@ -144,10 +140,7 @@ impl StepContext {
     }
 
     fn line(&self, line: Text) -> OutputLine {
-        OutputLine {
-            step: self.recorder.state().step_ref(self.index),
-            line,
-        }
+        OutputLine { step: self.recorder.state().step_ref(self.index), line }
     }
 
     fn update(&mut self, set: impl FnOnce(&mut StepUpdate)) {

@@ -47,12 +47,7 @@ pub struct Retry {
     /// What the bound is multiplied by after each wait.
     pub factor: f64,
     /// The bound is never longer than this.
-    #[serde(
-        rename = "max_delay_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis_option"
-    )]
+    #[serde(rename = "max_delay_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub max_delay: Option<Duration>,
     /// Whether the wait is drawn at random below the bound.
@@ -62,13 +57,7 @@ pub struct Retry {
 impl Retry {
     /// At most `attempts` attempts with waits of 1 s, 2 s, 4 s and so on, with full jitter and no upper bound.
     pub fn new(attempts: u32) -> Self {
-        Self {
-            attempts,
-            delay: Duration::from_secs(1),
-            factor: 2.0,
-            max_delay: None,
-            jitter: true,
-        }
+        Self { attempts, delay: Duration::from_secs(1), factor: 2.0, max_delay: None, jitter: true }
     }
 
     /// Sets the bound of the first wait.
@@ -86,10 +75,7 @@ impl Retry {
     /// Sets the longest bound.
     #[must_use]
     pub fn max_delay(self, max_delay: Duration) -> Self {
-        Self {
-            max_delay: Some(max_delay),
-            ..self
-        }
+        Self { max_delay: Some(max_delay), ..self }
     }
 
     /// Turns jitter on or off.

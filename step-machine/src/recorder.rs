@@ -62,13 +62,7 @@ impl Recorder {
     /// Goes on from `state`.
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Self {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        Self {
-            base: since.max(state.elapsed()),
-            origin: watch.instant(),
-            state,
-            watch,
-            fault: Fault::None,
-        }
+        Self { base: since.max(state.elapsed()), origin: watch.instant(), state, watch, fault: Fault::None }
     }
 
     #[inline]
@@ -134,10 +128,7 @@ impl Recorder {
 
     #[cold]
     fn refuse(&mut self, source: crate::state::Illegal) -> bool {
-        self.break_off(JournalError::Refused {
-            run: self.state.run().clone(),
-            source,
-        });
+        self.break_off(JournalError::Refused { run: self.state.run().clone(), source });
         false
     }
 
@@ -183,10 +174,7 @@ impl Recorder {
         if self.watch.is_idle() {
             return Ok(());
         }
-        let first = Stamp {
-            seq: 1,
-            elapsed: Duration::ZERO,
-        };
+        let first = Stamp { seq: 1, elapsed: Duration::ZERO };
         let event = self.event(first, Kind::RunStart(Box::new(start)));
         if let Some(journal) = &self.watch.journal {
             journal.append(&event.run, std::slice::from_ref(&event)).inspect_err(|_| self.fault = Fault::Told)?;
@@ -198,11 +186,7 @@ impl Recorder {
     /// Ends the run.
     pub(crate) fn end(&mut self, status: RunStatus, failure: Option<FailureRecord>) -> bool {
         let warnings = self.state.warnings();
-        self.record(Kind::RunEnd(Box::new(RunEnd {
-            status,
-            warnings,
-            failure,
-        })))
+        self.record(Kind::RunEnd(Box::new(RunEnd { status, warnings, failure })))
     }
 
     /// Ends a run that is left where it is: as failed where a step failed, as cancelled otherwise.

@@ -48,11 +48,7 @@ pub struct Report<W> {
 
 impl<W: Workflow> Report<W> {
     pub(crate) fn new(mut run: Box<StepContext>) -> Self {
-        Self {
-            faults: run.recorder.release(),
-            run,
-            workflow: PhantomData,
-        }
+        Self { faults: run.recorder.release(), run, workflow: PhantomData }
     }
 
     /// The steps that failed without being critical, in declared order.
@@ -114,11 +110,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         if !run.awaits_rollback() {
             run.end_failed(&record);
         }
-        Self(Box::new(Inner {
-            context: FailureContext::trusted(record),
-            cause,
-            run: Some(run),
-        }))
+        Self(Box::new(Inner { context: FailureContext::trusted(record), cause, run: Some(run) }))
     }
 }
 

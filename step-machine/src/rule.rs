@@ -34,11 +34,7 @@ pub trait Rule: sealed::Sealed {
     type Returns<M, F, T>;
 
     /// Wraps `machine` by the outcome; `fail` makes the failure where the rule knows one.
-    fn returns<M, F, T>(
-        machine: M,
-        outcome: Outcome<T>,
-        fail: impl FnOnce(M) -> F,
-    ) -> Self::Returns<M, F, T>;
+    fn returns<M, F, T>(machine: M, outcome: Outcome<T>, fail: impl FnOnce(M) -> F) -> Self::Returns<M, F, T>;
 }
 
 mod sealed {

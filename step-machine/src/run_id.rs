@@ -43,9 +43,7 @@ impl RunId {
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let mut bytes = [0; 10];
         RANDOM.with_borrow_mut(|random| random.fill(&mut bytes));
-        Self(Repr::Generated(
-            uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid(),
-        ))
+        Self(Repr::Generated(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()))
     }
 }
 

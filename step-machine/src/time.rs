@@ -64,11 +64,7 @@ impl ManualClock {
 
     /// A clock that shows `wall`.
     pub fn starting_at(wall: SystemTime) -> Self {
-        Self {
-            wall,
-            instant: Instant::now(),
-            moved: std::sync::Arc::default(),
-        }
+        Self { wall, instant: Instant::now(), moved: std::sync::Arc::default() }
     }
 
     /// Moves the clock forward by `span`.
@@ -104,9 +100,7 @@ impl Clock for ManualClock {
 
 /// Cuts a time to whole microseconds, the precision of an event, and to the range that RFC 3339 text can carry.
 pub(crate) fn timestamp(time: SystemTime) -> SystemTime {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     SystemTime::UNIX_EPOCH + Duration::new(since.as_secs(), since.subsec_micros() * 1_000)
 }
 
@@ -115,20 +109,14 @@ pub(crate) mod rfc3339 {
     use super::SystemTime;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(crate) fn serialize<S: Serializer>(
-        time: &SystemTime,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_rfc3339_micros(*time))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<SystemTime, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        humantime::parse_rfc3339(&text).map_err(|error| {
-            D::Error::custom(format!("`{text}` is not an RFC 3339 time in UTC: {error}"))
-        })
+        humantime::parse_rfc3339(&text)
+            .map_err(|error| D::Error::custom(format!("`{text}` is not an RFC 3339 time in UTC: {error}")))
     }
 }
 
@@ -148,28 +136,18 @@ pub(crate) mod millis {
         if !(0.0..=1.8e19).contains(&nanos) {
             return None;
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "the range was checked above"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked above")]
         Some(Duration::from_nanos(nanos as u64))
     }
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
-    pub(crate) fn serialize<S: Serializer>(
-        span: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(to_f64(*span))
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let millis = f64::deserialize(deserializer)?;
-        from_f64(millis)
-            .ok_or_else(|| D::Error::custom(format!("{millis} is not a time span in milliseconds")))
+        from_f64(millis).ok_or_else(|| D::Error::custom(format!("{millis} is not a time span in milliseconds")))
     }
 }
 
@@ -179,16 +157,11 @@ pub(crate) mod millis_option {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     #[expect(clippy::ref_option, reason = "the shape serde asks for")]
-    pub(crate) fn serialize<S: Serializer>(
-        span: &Option<Duration>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         span.map(millis::to_f64).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Duration>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         let Some(span) = Option::<f64>::deserialize(deserializer)? else {
             return Ok(None);
         };

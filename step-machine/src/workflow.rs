@@ -103,12 +103,7 @@ pub struct Plan {
     #[serde(default)]
     pub on_failure: OnFailure,
     /// The longest time the whole run may take.
-    #[serde(
-        rename = "deadline_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis_option"
-    )]
+    #[serde(rename = "deadline_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub deadline: Option<Duration>,
     /// The steps in declared order.
@@ -156,10 +151,7 @@ impl Plan {
                 }
             }
             if !(step.weight.is_finite() && step.weight > 0.0) {
-                return Err(PlanError::BadWeight {
-                    step: step.id.clone(),
-                    weight: step.weight,
-                });
+                return Err(PlanError::BadWeight { step: step.id.clone(), weight: step.weight });
             }
         }
         self.check_needs()
@@ -174,10 +166,7 @@ impl Plan {
         for (at, step) in self.steps.iter().enumerate() {
             for need in &step.needs {
                 let Some(&needed) = index.get(need.as_str()) else {
-                    return Err(PlanError::UnknownNeed {
-                        step: step.id.clone(),
-                        need: need.clone(),
-                    });
+                    return Err(PlanError::UnknownNeed { step: step.id.clone(), need: need.clone() });
                 };
                 dependents[needed].push(at);
             }
@@ -195,9 +184,7 @@ impl Plan {
             }
         }
         match waiting.iter().position(|&count| count > 0) {
-            Some(at) if ordered < self.steps.len() => Err(PlanError::Circle {
-                step: self.steps[at].id.clone(),
-            }),
+            Some(at) if ordered < self.steps.len() => Err(PlanError::Circle { step: self.steps[at].id.clone() }),
             _ => Ok(()),
         }
     }
@@ -271,33 +258,18 @@ pub struct StepInfo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
     /// The longest time of one attempt.
-    #[serde(
-        rename = "timeout_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis_option"
-    )]
+    #[serde(rename = "timeout_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub timeout: Option<Duration>,
     /// The longest time of all attempts together, waits included.
-    #[serde(
-        rename = "deadline_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis_option"
-    )]
+    #[serde(rename = "deadline_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub deadline: Option<Duration>,
     /// The share of the step in the run's progress, against the other steps' weights.
     #[serde(default = "one")]
     pub weight: f64,
     /// The silence after which the step counts as stalled.
-    #[serde(
-        rename = "stalled_after_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis_option"
-    )]
+    #[serde(rename = "stalled_after_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub stalled_after: Option<Duration>,
     /// The name of the workflow that runs inside the step.

@@ -144,19 +144,13 @@ pub struct StepRef {
 impl StepRef {
     /// A step by its id.
     pub fn new(id: impl Into<Text>) -> Self {
-        Self {
-            id: id.into(),
-            hint: usize::MAX,
-        }
+        Self { id: id.into(), hint: usize::MAX }
     }
 
     /// A step by its id, which stands at `hint` in the plan.
     #[inline]
     pub(crate) fn at(id: &'static str, hint: usize) -> Self {
-        Self {
-            id: Cow::Borrowed(id),
-            hint,
-        }
+        Self { id: Cow::Borrowed(id), hint }
     }
 
     /// The id.
@@ -390,6 +384,7 @@ words! {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
 fn is_false(value: &bool) -> bool {
     !*value
 }

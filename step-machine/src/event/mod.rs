@@ -101,12 +101,7 @@ pub struct Progress {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<StepRef>,
     /// The estimated time that remains; unknown before anything is done.
-    #[serde(
-        rename = "eta_ms",
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "millis_option"
-    )]
+    #[serde(rename = "eta_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub eta: Option<Duration>,
 }

@@ -69,7 +69,9 @@ pub enum ReadErrorKind {
         message: String,
     },
     /// A newer version of this crate wrote the event.
-    #[error("the event has format version {found}, this crate reads up to {EVENT_VERSION}; update step-machine to read it")]
+    #[error(
+        "the event has format version {found}, this crate reads up to {EVENT_VERSION}; update step-machine to read it"
+    )]
     Version {
         /// The version of the event.
         found: u16,
@@ -85,10 +87,7 @@ impl ReadErrorKind {
         let text = error.to_string();
         // serde_json ends its text with the position, which has a field of its own here.
         let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
-        Self::Syntax {
-            column: error.column(),
-            message: message.to_owned(),
-        }
+        Self::Syntax { column: error.column(), message: message.to_owned() }
     }
 
     fn field(error: &serde_path_to_error::Error<serde_json::Error>) -> Self {
@@ -124,10 +123,7 @@ impl Event {
             Value::Object(fields) => fields,
             other => return Err(ReadErrorKind::NotAnObject { found: name_of(&other) }),
         };
-        let header = HEADER_FIELDS
-            .iter()
-            .filter_map(|&name| Some((name.to_owned(), fields.remove(name)?)))
-            .collect();
+        let header = HEADER_FIELDS.iter().filter_map(|&name| Some((name.to_owned(), fields.remove(name)?))).collect();
         let header: Header = read_fields(header)?;
         if header.v > EVENT_VERSION {
             return Err(ReadErrorKind::Version { found: header.v });

@@ -72,26 +72,18 @@ impl<W: Workflow> FailureContext<W> {
     /// Takes a record as one of this workflow.
     pub fn from_record(record: FailureRecord) -> Result<Self, ContextError> {
         if record.workflow != W::NAME {
-            return Err(ContextError::OtherWorkflow {
-                found: record.workflow.into_owned(),
-                expected: W::NAME,
-            });
+            return Err(ContextError::OtherWorkflow { found: record.workflow.into_owned(), expected: W::NAME });
         }
-        let ids = record.steps.iter().map(|step| step.id.id()).chain(record.step.as_ref().map(crate::event::StepRef::id));
+        let ids =
+            record.steps.iter().map(|step| step.id.id()).chain(record.step.as_ref().map(crate::event::StepRef::id));
         if let Some(unknown) = ids.into_iter().find(|id| W::plan().position(id).is_none()) {
-            return Err(ContextError::UnknownStep {
-                workflow: W::NAME,
-                step: unknown.to_owned(),
-            });
+            return Err(ContextError::UnknownStep { workflow: W::NAME, step: unknown.to_owned() });
         }
         Ok(Self::trusted(record))
     }
 
     pub(crate) fn trusted(record: FailureRecord) -> Self {
-        Self {
-            record,
-            workflow: PhantomData,
-        }
+        Self { record, workflow: PhantomData }
     }
 
     /// The step that failed; `None` where the run failed between steps, for one because its journal did.
@@ -155,10 +147,7 @@ impl<W> FailureContext<W> {
 
 impl<W> Clone for FailureContext<W> {
     fn clone(&self) -> Self {
-        Self {
-            record: self.record.clone(),
-            workflow: PhantomData,
-        }
+        Self { record: self.record.clone(), workflow: PhantomData }
     }
 }
 

@@ -43,6 +43,7 @@ use crate::journal::JournalError;
 )]
 pub trait StepError: Error + Send + Sync + 'static {
     /// The class of the error, in words of your own: `timeout`, `network`, `configuration`.
+    #[expect(clippy::unnecessary_literal_bound, reason = "an error may hold its kind")]
     fn kind(&self) -> &str {
         "other"
     }
@@ -145,12 +146,7 @@ impl<E: StepError> Cause<E> {
     }
 
     fn plain(&self, kind: &'static str, effect: Effect) -> ErrorRecord {
-        ErrorRecord {
-            kind: Cow::Borrowed(kind),
-            message: self.to_string(),
-            chain: Vec::new(),
-            effect,
-        }
+        ErrorRecord { kind: Cow::Borrowed(kind), message: self.to_string(), chain: Vec::new(), effect }
     }
 
     /// The error behind the cause, where there is one.

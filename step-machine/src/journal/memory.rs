@@ -60,11 +60,7 @@ impl Journal for MemoryJournal {
         let mut last = kept.last().map_or(0, |event| event.seq);
         for event in events {
             if event.seq != last + 1 {
-                return Err(JournalError::Conflict {
-                    run: run.clone(),
-                    found: event.seq,
-                    last,
-                });
+                return Err(JournalError::Conflict { run: run.clone(), found: event.seq, last });
             }
             last = event.seq;
         }

@@ -50,13 +50,7 @@ pub struct MachineBuilder<W> {
 
 impl<W: Workflow> MachineBuilder<W> {
     pub(crate) fn new() -> Self {
-        Self {
-            id: None,
-            labels: BTreeMap::new(),
-            input: None,
-            watch: Watch::default(),
-            workflow: PhantomData,
-        }
+        Self { id: None, labels: BTreeMap::new(), input: None, watch: Watch::default(), workflow: PhantomData }
     }
 
     /// Sets the id of the run. Without one a new id is generated, and the run is a new one.
@@ -73,8 +67,7 @@ impl<W: Workflow> MachineBuilder<W> {
 
     /// Records what the run works on. A value that cannot be JSON is recorded as the error that says why.
     pub fn input(mut self, input: impl Serialize) -> Self {
-        self.input =
-            Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
+        self.input = Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
         self
     }
 
@@ -122,11 +115,7 @@ impl<W: Workflow> MachineBuilder<W> {
         let plan = Cow::Borrowed(W::plan());
         let state = RunState::new(run, plan.clone(), now);
         let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now);
-        recorder.announce(RunStart {
-            plan,
-            labels: std::mem::take(&mut self.labels),
-            input: self.input.take(),
-        })?;
+        recorder.announce(RunStart { plan, labels: std::mem::take(&mut self.labels), input: self.input.take() })?;
         Ok(recorder)
     }
 
@@ -147,14 +136,14 @@ impl<W: Workflow> MachineBuilder<W> {
         if matches!(status, RunStatus::RolledBack | RunStatus::RollingBack | RunStatus::Stuck) {
             return Err(JournalError::Over { run, status });
         }
-        let changed = state.plan() != W::plan();
+        let is_other = state.plan() != W::plan();
         state.rebase(Cow::Borrowed(W::plan()));
         let now = self.watch.wall();
         let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now);
         if status.can_resume() {
             recorder.record(Kind::RunResume(RunResume {
                 rollback: false,
-                plan: changed.then(|| Box::new(Cow::Borrowed(W::plan()))),
+                plan: is_other.then(|| Box::new(Cow::Borrowed(W::plan()))),
             }));
         }
         match recorder.take_fault() {

@@ -86,7 +86,11 @@ where
 
 /// The outcome in the shape of the step's rule.
 #[inline]
-fn returns<W, At, S, E>(cx: Box<StepContext>, outcome: Outcome<S::Output>, cause: Option<Cause<E>>) -> Returns<W, At, S, E>
+fn returns<W, At, S, E>(
+    cx: Box<StepContext>,
+    outcome: Outcome<S::Output>,
+    cause: Option<Cause<E>>,
+) -> Returns<W, At, S, E>
 where
     W: Workflow,
     S: RunsAt<At> + Step<Workflow = W>,
@@ -117,7 +121,10 @@ impl<W, At, S> fmt::Debug for Settled<W, At, S> {
 impl StepContext {
     /// Records a body's result.
     #[inline]
-    fn settle<S: Step, E: StepError>(&mut self, result: Result<S::Output, E>) -> (Outcome<S::Output>, Option<Cause<E>>) {
+    fn settle<S: Step, E: StepError>(
+        &mut self,
+        result: Result<S::Output, E>,
+    ) -> (Outcome<S::Output>, Option<Cause<E>>) {
         let cause = match result.map(|output| (self.encode::<S>(&output), output)) {
             Ok((Ok(value), output)) => {
                 let recorded = self.complete_step(value);

@@ -23,11 +23,8 @@ use crate::state::RunState;
 use crate::workflow::{Skippable, Step, Workflow};
 
 /// What a step returns, by its rules; see [`rule`](crate::rule).
-pub type Returns<W, At, S, E> = <<S as Step>::Rule as Rule>::Returns<
-    Machine<W, <S as RunsAt<At>>::Next>,
-    Failure<W, E>,
-    <S as Step>::Output,
->;
+pub type Returns<W, At, S, E> =
+    <<S as Step>::Rule as Rule>::Returns<Machine<W, <S as RunsAt<At>>::Next>, Failure<W, E>, <S as Step>::Output>;
 
 /// A run of the workflow `W` that is at `At`.
 ///

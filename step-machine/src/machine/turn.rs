@@ -27,11 +27,7 @@ impl StepContext {
             return false;
         }
         let (attempt, interrupted) = (step.attempts() + 1, step.is_interrupted());
-        let start = StepStart {
-            step: self.recorder.state().step_ref(index),
-            attempt,
-            interrupted,
-        };
+        let start = StepStart { step: self.recorder.state().step_ref(index), attempt, interrupted };
         self.recorder.record(Kind::StepStart(start))
     }
 

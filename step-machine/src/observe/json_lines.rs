@@ -30,10 +30,7 @@ pub struct JsonLines<W> {
 impl<W: Write + Send> JsonLines<W> {
     /// Writes to `writer`.
     pub fn new(writer: W) -> Self {
-        Self {
-            writer: Some(writer),
-            line: Vec::new(),
-        }
+        Self { writer: Some(writer), line: Vec::new() }
     }
 }
 

@@ -138,10 +138,7 @@ struct Seat {
 
 impl Observers {
     pub(crate) fn add(&mut self, observer: impl Observer + 'static) {
-        self.seats.push(Seat {
-            observer: Mutex::new(Box::new(observer)),
-            panics: 0,
-        });
+        self.seats.push(Seat { observer: Mutex::new(Box::new(observer)), panics: 0 });
     }
 
     #[inline]
@@ -163,10 +160,7 @@ impl Observers {
         self.seats
             .iter()
             .filter(|seat| seat.panics > 0)
-            .map(|seat| ObserverFault {
-                observer: lock(&seat.observer).name().to_owned(),
-                panics: seat.panics,
-            })
+            .map(|seat| ObserverFault { observer: lock(&seat.observer).name().to_owned(), panics: seat.panics })
             .collect()
     }
 }

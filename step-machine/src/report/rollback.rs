@@ -110,10 +110,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         if let Some(cx) = self.open_run() {
             let state = cx.recorder.state();
             if state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty() {
-                cx.recorder.record(Kind::RunResume(RunResume {
-                    rollback: true,
-                    plan: None,
-                }));
+                cx.recorder.record(Kind::RunResume(RunResume { rollback: true, plan: None }));
             }
         }
     }
@@ -154,10 +151,8 @@ impl StepContext {
     fn begin_undo<W: Workflow>(&mut self, index: usize) -> Option<W> {
         self.index = index;
         self.undoing = true;
-        let start = UndoStart {
-            step: self.recorder.state().step_ref(index),
-            attempt: self.step_state().undo_attempts() + 1,
-        };
+        let start =
+            UndoStart { step: self.recorder.state().step_ref(index), attempt: self.step_state().undo_attempts() + 1 };
         if self.recorder.record(Kind::UndoStart(start)) { W::from_index(index) } else { None }
     }
 
@@ -169,12 +164,7 @@ impl StepContext {
             && let Err(error) = &result
             && let Some(delay) = self.wait_after(attempt, error)
         {
-            let retry = StepRetry {
-                step,
-                attempt,
-                delay,
-                error: error_record(error),
-            };
+            let retry = StepRetry { step, attempt, delay, error: error_record(error) };
             let recorded = self.recorder.record(Kind::StepRetry(Box::new(retry)));
             if recorded {
                 self.recorder.sleep(delay);
@@ -187,16 +177,8 @@ impl StepContext {
             Ok(()) => (UndoStatus::Undone, None),
             Err(error) => (UndoStatus::UndoFailed, Some(error_record(error))),
         };
-        self.recorder.record_at(
-            elapsed,
-            Kind::UndoEnd(Box::new(UndoEnd {
-                step,
-                status,
-                duration,
-                message: None,
-                error,
-            })),
-        );
+        self.recorder
+            .record_at(elapsed, Kind::UndoEnd(Box::new(UndoEnd { step, status, duration, message: None, error })));
         self.undoing = false;
         false
     }

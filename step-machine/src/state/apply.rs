@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::step::{Details, TaskState, Undo};
 use super::{Counts, Illegal, IllegalReason, RunState, Stamp};
 use crate::event::{
-    Kind, Level, Reason, RunEnd, RunResume, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, StepUpdate,
-    TaskEnd, TaskStart, TaskStatus, TaskUpdate, UndoEnd, UndoStart, UndoStatus,
+    Kind, Level, Reason, RunEnd, RunResume, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, StepUpdate, TaskEnd,
+    TaskStart, TaskStatus, TaskUpdate, UndoEnd, UndoStart, UndoStatus,
 };
 
 type Verdict = Result<(), IllegalReason>;
@@ -178,15 +178,9 @@ impl RunState {
             StepStatus::Completed | StepStatus::Cancelled => Ok(()),
             StepStatus::Failed if critical => Ok(()),
             StepStatus::Skipped if !critical => Ok(()),
-            StepStatus::Failed => Err(IllegalReason::Rule {
-                rule: "a non-critical step that fails ends as skipped",
-            }),
-            StepStatus::Skipped => Err(IllegalReason::Rule {
-                rule: "a critical step that fails ends as failed",
-            }),
-            _ => Err(IllegalReason::Rule {
-                rule: "a step ends as completed, failed, skipped or cancelled",
-            }),
+            StepStatus::Failed => Err(IllegalReason::Rule { rule: "a non-critical step that fails ends as skipped" }),
+            StepStatus::Skipped => Err(IllegalReason::Rule { rule: "a critical step that fails ends as failed" }),
+            _ => Err(IllegalReason::Rule { rule: "a step ends as completed, failed, skipped or cancelled" }),
         }
     }
 
@@ -196,9 +190,7 @@ impl RunState {
             return Err(IllegalReason::Step { status });
         }
         if !self.plan.steps[index].skippable {
-            return Err(IllegalReason::Rule {
-                rule: "only a skippable step may be skipped on purpose",
-            });
+            return Err(IllegalReason::Rule { rule: "only a skippable step may be skipped on purpose" });
         }
         self.check_turn(index)
     }
@@ -227,9 +219,7 @@ impl RunState {
             return Err(IllegalReason::Step { status: step.status });
         }
         if undo.attempt != step.undo_attempts() + 1 {
-            return Err(IllegalReason::Attempt {
-                expected: step.undo_attempts() + 1,
-            });
+            return Err(IllegalReason::Attempt { expected: step.undo_attempts() + 1 });
         }
         match self.undone_first(index) {
             Some(first) => Err(IllegalReason::TooEarly { before: self.id(first) }),
@@ -306,7 +296,8 @@ impl RunState {
         if let Some(fraction) = fraction.filter(|fraction| !(0.0..=1.0).contains(fraction)) {
             return Err(IllegalReason::Fraction { fraction });
         }
-        let running = |task: &str| step.tasks().iter().any(|known| known.id == task && known.status == TaskStatus::Running);
+        let running =
+            |task: &str| step.tasks().iter().any(|known| known.id == task && known.status == TaskStatus::Running);
         let known = |task: &str| step.tasks().iter().any(|known| known.id == task);
         let (task, problem) = match kind {
             Kind::TaskStart(start) if known(&start.task) => (&start.task, "was added before"),
@@ -314,10 +305,7 @@ impl RunState {
             Kind::TaskEnd(end) if !running(&end.task) => (&end.task, "is not running"),
             _ => return Ok(()),
         };
-        Err(IllegalReason::Task {
-            task: task.clone().into_owned(),
-            problem,
-        })
+        Err(IllegalReason::Task { task: task.clone().into_owned(), problem })
     }
 
     fn id(&self, index: usize) -> String {
@@ -552,11 +540,7 @@ impl RunState {
     pub(crate) fn save(&self, target: Target) -> Saved {
         let Target(index) = target;
         match self.steps.get(index) {
-            Some(step) => Saved::Step {
-                index,
-                step: Box::new(step.clone()),
-                counts: self.counts.clone(),
-            },
+            Some(step) => Saved::Step { index, step: Box::new(step.clone()), counts: self.counts.clone() },
             None => Saved::Run(Box::new(self.clone())),
         }
     }

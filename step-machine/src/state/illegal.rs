@@ -31,12 +31,7 @@ fn describe(event: EventType, step: Option<&str>) -> String {
 impl Illegal {
     #[cold]
     pub(crate) fn new(seq: u64, kind: &Kind, reason: IllegalReason) -> Self {
-        Self {
-            seq,
-            event: kind.event_type(),
-            step: kind.step().map(|step| step.id().to_owned()),
-            reason,
-        }
+        Self { seq, event: kind.event_type(), step: kind.step().map(|step| step.id().to_owned()), reason }
     }
 }
 

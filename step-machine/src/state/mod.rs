@@ -145,16 +145,9 @@ impl RunState {
     /// [`apply`](Self::apply) in place; an event that is refused leaves the state as it was.
     pub fn advance(&mut self, event: &Event) -> Result<(), Illegal> {
         if event.run != self.run {
-            return Err(Illegal::new(
-                event.seq,
-                &event.kind,
-                IllegalReason::OtherRun { found: event.run.clone() },
-            ));
+            return Err(Illegal::new(event.seq, &event.kind, IllegalReason::OtherRun { found: event.run.clone() }));
         }
-        let stamp = Stamp {
-            seq: event.seq,
-            elapsed: event.elapsed,
-        };
+        let stamp = Stamp { seq: event.seq, elapsed: event.elapsed };
         let target = self.check(stamp, &event.kind)?;
         self.commit(stamp, &event.kind, target);
         Ok(())

@@ -54,7 +54,11 @@ impl RunState {
     pub fn plan_changes(&self, plan: &Plan) -> Vec<PlanChange> {
         let mut changes = Vec::new();
         let mut last: Option<(usize, &str)> = None;
-        let begun = self.steps.iter().zip(&self.plan.steps).filter(|(step, _)| step.status != StepStatus::Pending || step.has_begun());
+        let begun = self
+            .steps
+            .iter()
+            .zip(&self.plan.steps)
+            .filter(|(step, _)| step.status != StepStatus::Pending || step.has_begun());
         for (_, info) in begun {
             let Some(at) = plan.position(&info.id) else {
                 changes.push(PlanChange::Lost { step: info.id.clone() });
@@ -64,10 +68,9 @@ impl RunState {
                 continue;
             }
             match last {
-                Some((before, first)) if at < before => changes.push(PlanChange::Reordered {
-                    first: first.to_owned(),
-                    second: info.id.clone(),
-                }),
+                Some((before, first)) if at < before => {
+                    changes.push(PlanChange::Reordered { first: first.to_owned(), second: info.id.clone() })
+                }
                 _ => last = Some((at, &info.id)),
             }
         }
@@ -86,10 +89,7 @@ impl RunState {
         plan.steps[..last]
             .iter()
             .filter(|step| self.state_of(plan, &step.id).is_none())
-            .map(|step| PlanChange::Inserted {
-                step: step.id.clone(),
-                before: plan.steps[last].id.clone(),
-            })
+            .map(|step| PlanChange::Inserted { step: step.id.clone(), before: plan.steps[last].id.clone() })
             .collect()
     }
 

@@ -1,0 +1,51 @@
+//! The vocabulary: every key, once.
+
+use crate::attr::Key;
+
+macro_rules! keys {
+    ($(#[$doc:meta])* $table:ident: $($key:literal, $usage:literal;)*) => {
+        $(#[$doc])*
+        pub(crate) const $table: &[Key] = &[$(Key { name: $key, usage: $usage },)*];
+    };
+}
+
+keys! {
+    /// `#[workflow(..)]`
+    WORKFLOW:
+    "name", "name = \"provision\"";
+    "parallel", "parallel";
+    "on_failure", "on_failure = \"rollback\"";
+    "deadline", "deadline = \"1h\"";
+    "steps", "steps = provision_steps";
+    "handler", "handler = ProvisionHandler";
+    "crate", "crate = my_step_machine";
+}
+
+keys! {
+    /// `#[step(..)]`
+    STEP:
+    "name", "name = \"Wait for SSH\"";
+    "id", "id = \"wait-ssh\"";
+    "alias", "alias = \"old-id\"";
+    "critical", "critical = false";
+    "skippable", "skippable";
+    "output", "output = InstanceInfo";
+    "needs", "needs(GetInstanceInfo)";
+    "undo", "undo";
+    "retry", "retry(attempts = 3, delay = \"2s\")";
+    "timeout", "timeout = \"5m\"";
+    "deadline", "deadline = \"30m\"";
+    "weight", "weight = 10";
+    "stalled_after", "stalled_after = \"1m\"";
+    "workflow", "workflow = OtherStep";
+}
+
+keys! {
+    /// `retry(..)`
+    RETRY:
+    "attempts", "attempts = 3";
+    "delay", "delay = \"2s\"";
+    "factor", "factor = 1.5";
+    "max_delay", "max_delay = \"30s\"";
+    "jitter", "jitter = false";
+}

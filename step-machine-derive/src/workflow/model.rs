@@ -1,0 +1,66 @@
+//! What an enum declares, resolved: defaults filled in, names found, ready to be checked and expanded.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, Span};
+use syn::{Path, Type, Visibility};
+
+use crate::value::At;
+
+/// An enum that is a workflow. Complete even where the enum is broken.
+pub(crate) struct Workflow {
+    pub(crate) ident: Ident,
+    pub(crate) vis: Visibility,
+    pub(crate) generics: syn::Generics,
+    pub(crate) krate: Path,
+    /// The module with the markers.
+    pub(crate) module: Ident,
+    /// The trait with a method for each step.
+    pub(crate) handler: Ident,
+    pub(crate) name: String,
+    pub(crate) doc: Vec<String>,
+    pub(crate) parallel: bool,
+    pub(crate) rollback: Option<Span>,
+    pub(crate) deadline: Option<At<Duration>>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A variant that is a step.
+pub(crate) struct Step {
+    pub(crate) ident: Ident,
+    pub(crate) doc: Vec<String>,
+    pub(crate) id: At<String>,
+    pub(crate) alias: Option<At<String>>,
+    pub(crate) name: String,
+    pub(crate) critical: bool,
+    pub(crate) skippable: bool,
+    pub(crate) output: Option<Type>,
+    pub(crate) needs: Vec<Ident>,
+    pub(crate) undo: bool,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) timeout: Option<At<Duration>>,
+    pub(crate) deadline: Option<At<Duration>>,
+    pub(crate) weight: Option<At<f64>>,
+    pub(crate) stalled_after: Option<At<Duration>>,
+    pub(crate) nested: Option<Path>,
+}
+
+pub(crate) struct Retry {
+    pub(crate) attempts: Option<At<u32>>,
+    pub(crate) delay: Option<At<Duration>>,
+    pub(crate) factor: Option<At<f64>>,
+    pub(crate) max_delay: Option<At<Duration>>,
+    pub(crate) jitter: Option<At<bool>>,
+}
+
+impl Workflow {
+    /// The position of the step that `ident` names.
+    pub(crate) fn position(&self, ident: &Ident) -> Option<usize> {
+        self.steps.iter().position(|step| step.ident == *ident)
+    }
+
+    /// The positions of what `step` needs, as far as they are steps.
+    pub(crate) fn needs(&self, step: &Step) -> Vec<usize> {
+        step.needs.iter().filter_map(|need| self.position(need)).collect()
+    }
+}
