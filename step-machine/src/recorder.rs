@@ -9,7 +9,7 @@ use crate::failure;
 use crate::journal::{Journal, JournalError};
 use crate::observe::{ObserverFault, Observers};
 use crate::state::{RunState, Stamp};
-use crate::time::{Clock, SystemClock, timestamp};
+use crate::time::{Clock, SystemClock, nanos, timestamp};
 
 /// What a run is watched and kept by.
 #[derive(Default)]
@@ -44,9 +44,11 @@ pub(crate) struct Recorder {
     state: RunState,
     watch: Watch,
     /// Where `elapsed` of the state was when this process took the run on, and the instant of that.
-    base: Duration,
+    base: u64,
     origin: Instant,
     fault: Fault,
+    /// Nobody watches and nothing has failed: then no event is built.
+    quiet: bool,
 }
 
 /// Whether the journal still follows.
@@ -62,7 +64,14 @@ impl Recorder {
     /// Goes on from `state`.
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Self {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        Self { base: since.max(state.elapsed()), origin: watch.instant(), state, watch, fault: Fault::None }
+        Self {
+            base: nanos(since.max(state.elapsed())),
+            origin: watch.instant(),
+            quiet: watch.is_idle(),
+            state,
+            watch,
+            fault: Fault::None,
+        }
     }
 
     #[inline]
@@ -72,8 +81,8 @@ impl Recorder {
 
     /// The time since the run's start: one reading of the clock.
     #[inline]
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.base + self.watch.instant().saturating_duration_since(self.origin)
+    pub(crate) fn elapsed(&self) -> u64 {
+        self.base + nanos(self.watch.instant().saturating_duration_since(self.origin))
     }
 
     pub(crate) fn sleep(&self, span: Duration) {
@@ -98,7 +107,31 @@ impl Recorder {
     }
 
     pub(crate) fn break_off(&mut self, error: JournalError) {
+        self.quiet = false;
         self.fault = Fault::Untold(error);
+    }
+
+    /// Begins the first attempt at a step the short way; the time where the record has to be told with an event.
+    #[inline]
+    pub(crate) fn start_plainly(&mut self, index: usize) -> Result<(), u64> {
+        let now = self.elapsed();
+        if self.quiet && self.state.start_plainly(index, now) { Ok(()) } else { Err(now) }
+    }
+
+    /// Completes a step without an output the short way; the time where the record has to be told with an event.
+    #[inline]
+    pub(crate) fn complete_plainly(&mut self, index: usize) -> Result<(), u64> {
+        let now = self.elapsed();
+        if self.quiet && self.state.complete_plainly(index, now) { Ok(()) } else { Err(now) }
+    }
+
+    /// Completes the run; `false` where the journal has failed.
+    pub(crate) fn finish(&mut self) -> bool {
+        let now = self.elapsed();
+        if self.quiet && self.state.finish_plainly(now) {
+            return true;
+        }
+        self.end_at(now, RunStatus::Completed, None)
     }
 
     /// Records what happens now; see [`record_at`](Self::record_at).
@@ -109,12 +142,12 @@ impl Recorder {
 
     /// Records what happened `elapsed` after the run's start. `false` where the journal has failed, now or before.
     #[inline]
-    pub(crate) fn record_at(&mut self, elapsed: Duration, kind: Kind) -> bool {
+    pub(crate) fn record_at(&mut self, elapsed: u64, kind: Kind) -> bool {
         if self.is_broken() {
             return false;
         }
         let stamp = self.state.next_stamp(elapsed);
-        if !self.watch.is_idle() {
+        if !self.quiet {
             return self.record_watched(stamp, kind);
         }
         match self.state.check(stamp, &kind) {
@@ -155,14 +188,15 @@ impl Recorder {
     }
 
     fn event(&self, stamp: Stamp, kind: Kind) -> Event {
+        let elapsed = Duration::from_nanos(stamp.elapsed);
         let is_output = matches!(kind, Kind::Stdout(_) | Kind::Stderr(_));
         Event {
             v: EVENT_VERSION,
             run: self.state.run().clone(),
             workflow: self.state.workflow_text(),
             seq: stamp.seq,
-            at: timestamp(self.state.started_at() + stamp.elapsed),
-            elapsed: stamp.elapsed,
+            at: timestamp(self.state.started_at() + elapsed),
+            elapsed,
             kind,
             progress: (!is_output).then(|| self.state.progress()),
         }
@@ -174,7 +208,7 @@ impl Recorder {
         if self.watch.is_idle() {
             return Ok(());
         }
-        let first = Stamp { seq: 1, elapsed: Duration::ZERO };
+        let first = Stamp { seq: 1, elapsed: 0 };
         let event = self.event(first, Kind::RunStart(Box::new(start)));
         if let Some(journal) = &self.watch.journal {
             journal.append(&event.run, std::slice::from_ref(&event)).inspect_err(|_| self.fault = Fault::Told)?;
@@ -185,8 +219,13 @@ impl Recorder {
 
     /// Ends the run.
     pub(crate) fn end(&mut self, status: RunStatus, failure: Option<FailureRecord>) -> bool {
+        let now = self.elapsed();
+        self.end_at(now, status, failure)
+    }
+
+    fn end_at(&mut self, elapsed: u64, status: RunStatus, failure: Option<FailureRecord>) -> bool {
         let warnings = self.state.warnings();
-        self.record(Kind::RunEnd(Box::new(RunEnd { status, warnings, failure })))
+        self.record_at(elapsed, Kind::RunEnd(Box::new(RunEnd { status, warnings, failure })))
     }
 
     /// Ends a run that is left where it is: as failed where a step failed, as cancelled otherwise.

@@ -83,7 +83,10 @@ impl<W> Report<W> {
 
 impl<W> fmt::Debug for Report<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Report").field("state", self.state()).field("observer_faults", &self.faults).finish()
+        f.debug_struct("Report")
+            .field("state", self.state())
+            .field("observer_faults", &self.faults)
+            .finish_non_exhaustive()
     }
 }
 

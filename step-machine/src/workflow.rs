@@ -228,6 +228,7 @@ pub enum PlanError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "independent rules, named as in the derive")]
 pub struct StepInfo {
     /// The stable id, which events and journals use; kebab-case of the variant unless the step gives its own.
     pub id: String,

@@ -227,7 +227,7 @@ impl<W: Workflow, At> Machine<W, At> {
     {
         // A run that had completed before, and was only replayed, has its end already.
         if self.state().status() == RunStatus::Running {
-            self.cx.recorder.end(RunStatus::Completed, None);
+            self.cx.recorder.finish();
         }
         match self.cx.recorder.take_fault() {
             Some(error) => Err(error),

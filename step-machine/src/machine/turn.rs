@@ -22,19 +22,33 @@ impl StepContext {
     #[inline]
     pub(super) fn begin_step(&mut self, index: usize) -> bool {
         self.index = index;
+        match self.recorder.start_plainly(index) {
+            Ok(()) => true,
+            Err(now) => self.begin_step_at(now),
+        }
+    }
+
+    fn begin_step_at(&mut self, now: u64) -> bool {
         let step = self.step_state();
         if step.status().is_settled() {
             return false;
         }
         let (attempt, interrupted) = (step.attempts() + 1, step.is_interrupted());
-        let start = StepStart { step: self.recorder.state().step_ref(index), attempt, interrupted };
-        self.recorder.record(Kind::StepStart(start))
+        let start = StepStart { step: self.recorder.state().step_ref(self.index), attempt, interrupted };
+        self.recorder.record_at(now, Kind::StepStart(start))
     }
 
     /// Settles the step as completed; `false` where the journal failed.
     #[inline]
     pub(super) fn complete_step(&mut self, output: Option<Box<Value>>) -> bool {
-        self.end_step(StepStatus::Completed, None, None, output)
+        if output.is_some() {
+            let now = self.recorder.elapsed();
+            return self.end_step(now, StepStatus::Completed, None, None, output);
+        }
+        match self.recorder.complete_plainly(self.index) {
+            Ok(()) => true,
+            Err(now) => self.end_step(now, StepStatus::Completed, None, None, None),
+        }
     }
 
     /// Settles the step as failed: a critical one stops the run, any other counts as skipped.
@@ -43,34 +57,36 @@ impl StepContext {
         let critical = self.info().critical;
         let (status, reason) =
             if critical { (StepStatus::Failed, None) } else { (StepStatus::Skipped, Some(Reason::Failed)) };
-        self.end_step(status, reason, Some(Box::new(error)), None)
+        let now = self.recorder.elapsed();
+        self.end_step(now, status, reason, Some(Box::new(error)), None)
     }
 
     /// Settles a step as cancelled whose body will not come back.
     #[cold]
     fn abandon_step(&mut self) {
         let reason = if std::thread::panicking() { Reason::Panicked } else { Reason::Dropped };
-        self.end_step(StepStatus::Cancelled, Some(reason), None, None);
+        let now = self.recorder.elapsed();
+        self.end_step(now, StepStatus::Cancelled, Some(reason), None, None);
     }
 
-    #[inline]
     fn end_step(
         &mut self,
+        elapsed: u64,
         status: StepStatus,
         reason: Option<Reason>,
         error: Option<Box<ErrorRecord>>,
         output: Option<Box<Value>>,
     ) -> bool {
-        let elapsed = self.recorder.elapsed();
         let step = self.step_state();
+        let since = |start: u64| Duration::from_nanos(elapsed.saturating_sub(start));
         let end = StepEnd {
             step: self.recorder.state().step_ref(self.index),
             status,
             reason,
             message: None,
             attempt: step.attempts(),
-            duration: elapsed.saturating_sub(step.first_started()),
-            attempt_duration: elapsed.saturating_sub(step.attempt_started()),
+            duration: since(step.first_started()),
+            attempt_duration: since(step.attempt_started()),
             error,
             output,
         };

@@ -110,9 +110,8 @@ fn step_status(event: &Event) -> Option<StepStatus> {
 fn run_status(event: &Event) -> Option<RunStatus> {
     use crate::event::Kind;
     match &event.kind {
-        Kind::RunStart(_) => Some(RunStatus::Running),
         Kind::RunResume(resume) if resume.rollback => Some(RunStatus::RollingBack),
-        Kind::RunResume(_) => Some(RunStatus::Running),
+        Kind::RunStart(_) | Kind::RunResume(_) => Some(RunStatus::Running),
         Kind::RunEnd(end) => {
             let RunEnd { status, .. } = **end;
             Some(status)

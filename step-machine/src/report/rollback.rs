@@ -172,7 +172,7 @@ impl StepContext {
             return recorded;
         }
         let elapsed = self.recorder.elapsed();
-        let duration = elapsed.saturating_sub(self.step_state().undo_started());
+        let duration = std::time::Duration::from_nanos(elapsed.saturating_sub(self.step_state().undo_started()));
         let (status, error) = match &result {
             Ok(()) => (UndoStatus::Undone, None),
             Err(error) => (UndoStatus::UndoFailed, Some(error_record(error))),

@@ -1,7 +1,5 @@
 //! The transition function: [`RunState::check`] decides, [`RunState::commit`] does.
 
-use std::time::Duration;
-
 use super::step::{Details, TaskState, Undo};
 use super::{Counts, Illegal, IllegalReason, RunState, Stamp};
 use crate::event::{
@@ -20,7 +18,7 @@ const NO_STEP: Target = Target(usize::MAX);
 impl RunState {
     /// The number and time of an event that happens `elapsed` after the run's start.
     #[inline]
-    pub(crate) fn next_stamp(&self, elapsed: Duration) -> Stamp {
+    pub(crate) fn next_stamp(&self, elapsed: u64) -> Stamp {
         Stamp {
             seq: self.counts.seq + 1,
             // Two clocks of one machine may disagree by a little across processes; order does not depend on them.
@@ -40,7 +38,7 @@ impl RunState {
             return Err(IllegalReason::OutOfSequence { expected: self.counts.seq + 1 });
         }
         if stamp.elapsed < self.counts.elapsed {
-            return Err(IllegalReason::TimeWentBack { previous: self.counts.elapsed });
+            return Err(IllegalReason::TimeWentBack { previous: self.elapsed() });
         }
         let Some(step) = kind.step() else {
             self.check_run(kind)?;

@@ -5,6 +5,7 @@
 
 mod apply;
 mod illegal;
+mod plain;
 mod rebase;
 mod step;
 //#[cfg(test)]
@@ -12,6 +13,7 @@ mod step;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -22,6 +24,7 @@ pub use step::{StepState, TaskState, Undo};
 
 use crate::event::{Event, FailureRecord, Kind, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
 use crate::run_id::RunId;
+use crate::time::nanos;
 use crate::workflow::Plan;
 
 /// Where a run stands. Its size grows with the number of steps, never with the number of events.
@@ -48,10 +51,27 @@ pub struct RunState {
     labels: BTreeMap<String, String>,
     input: Option<Value>,
     started_at: SystemTime,
-    total_weight: f64,
+    total_weight: TotalWeight,
     steps: Vec<StepState>,
     counts: Counts,
     failure: Option<Box<FailureRecord>>,
+}
+
+/// The sum of the plan's weights, added up when it is first asked for: a run that nobody watches never does.
+#[derive(Debug, Clone, Default)]
+struct TotalWeight(OnceLock<f64>);
+
+impl TotalWeight {
+    fn of(&self, plan: &Plan) -> f64 {
+        *self.0.get_or_init(|| plan.total_weight())
+    }
+}
+
+impl PartialEq for TotalWeight {
+    /// Follows from the plan, whether it was asked for yet or not.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What nearly every event moves.
@@ -59,7 +79,8 @@ pub struct RunState {
 pub(crate) struct Counts {
     status: RunStatus,
     seq: u64,
-    elapsed: Duration,
+    /// Nanoseconds since the run's first start.
+    elapsed: u64,
     current: Option<usize>,
     /// How many steps are completed or skipped.
     settled: usize,
@@ -77,7 +98,8 @@ pub(crate) struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) seq: u64,
-    pub(crate) elapsed: Duration,
+    /// Nanoseconds since the run's first start.
+    pub(crate) elapsed: u64,
 }
 
 impl RunState {
@@ -92,12 +114,12 @@ impl RunState {
             labels: BTreeMap::new(),
             input: None,
             started_at,
-            total_weight: plan.total_weight(),
-            steps: vec![StepState::default(); plan.steps.len()],
+            total_weight: TotalWeight::default(),
+            steps: plan.steps.iter().map(|_| StepState::default()).collect(),
             counts: Counts {
                 status: RunStatus::Running,
                 seq: 1,
-                elapsed: Duration::ZERO,
+                elapsed: 0,
                 current: None,
                 settled: 0,
                 active: 0,
@@ -123,7 +145,7 @@ impl RunState {
         start.plan.check().map_err(|error| illegal(IllegalReason::Plan(error)))?;
         let mut state = Self::new(event.run.clone(), start.plan.clone(), event.at);
         state.workflow.clone_from(&event.workflow);
-        state.counts.elapsed = event.elapsed;
+        state.counts.elapsed = nanos(event.elapsed);
         state.describe(start);
         Ok(state)
     }
@@ -147,7 +169,7 @@ impl RunState {
         if event.run != self.run {
             return Err(Illegal::new(event.seq, &event.kind, IllegalReason::OtherRun { found: event.run.clone() }));
         }
-        let stamp = Stamp { seq: event.seq, elapsed: event.elapsed };
+        let stamp = Stamp { seq: event.seq, elapsed: nanos(event.elapsed) };
         let target = self.check(stamp, &event.kind)?;
         self.commit(stamp, &event.kind, target);
         Ok(())
@@ -203,7 +225,7 @@ impl RunState {
 
     /// The time from the run's first start to its last event.
     pub fn elapsed(&self) -> Duration {
-        self.counts.elapsed
+        Duration::from_nanos(self.counts.elapsed)
     }
 
     /// The number of the last event.
@@ -263,10 +285,11 @@ impl RunState {
     }
 
     fn share(&self) -> f64 {
-        if self.counts.settled == self.steps.len() || self.total_weight <= 0.0 {
+        let total = self.total_weight.of(&self.plan);
+        if self.counts.settled == self.steps.len() || total <= 0.0 {
             1.0
         } else {
-            (self.counts.reached_weight / self.total_weight).clamp(0.0, 1.0)
+            (self.counts.reached_weight / total).clamp(0.0, 1.0)
         }
     }
 
@@ -275,7 +298,7 @@ impl RunState {
         if share <= 0.0 || self.counts.status != RunStatus::Running {
             return None;
         }
-        Duration::try_from_secs_f64(self.counts.elapsed.as_secs_f64() * (1.0 - share) / share).ok()
+        Duration::try_from_secs_f64(self.elapsed().as_secs_f64() * (1.0 - share) / share).ok()
     }
 
     pub(crate) fn step_ref(&self, index: usize) -> StepRef {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::{RunState, StepState};
+use super::{RunState, StepState, TotalWeight};
 use crate::event::StepStatus;
 use crate::workflow::Plan;
 
@@ -69,7 +69,7 @@ impl RunState {
             }
             match last {
                 Some((before, first)) if at < before => {
-                    changes.push(PlanChange::Reordered { first: first.to_owned(), second: info.id.clone() })
+                    changes.push(PlanChange::Reordered { first: first.to_owned(), second: info.id.clone() });
                 }
                 _ => last = Some((at, &info.id)),
             }
@@ -110,9 +110,9 @@ impl RunState {
         let settled = || steps.iter().zip(&plan.steps).filter(|(step, _)| step.status.is_settled());
         self.counts.settled = settled().count();
         self.counts.settled_weight = settled().map(|(_, info)| info.weight).sum();
-        self.total_weight = plan.total_weight();
+        self.total_weight = TotalWeight::default();
         // Progress never falls, also where the new plan has more to do.
-        self.counts.reached_weight = self.counts.settled_weight.max(share * self.total_weight);
+        self.counts.reached_weight = self.counts.settled_weight.max(share * self.total_weight.of(&plan));
         self.counts.current = self.counts.current.and_then(|index| plan.position(&self.plan.steps[index].id));
         self.steps = steps;
         self.plan = plan;

@@ -18,9 +18,10 @@ pub struct StepState {
     pub(super) attempts: u32,
     pub(super) fraction: f64,
     pub(super) started_seq: u64,
-    pub(super) started: Duration,
-    pub(super) attempt_started: Duration,
-    pub(super) ended: Duration,
+    // Times are nanoseconds since the run's first start.
+    pub(super) started: u64,
+    pub(super) attempt_started: u64,
+    pub(super) ended: u64,
     // What most steps never have, so that a state stays small.
     pub(super) details: Option<Box<Details>>,
 }
@@ -49,7 +50,7 @@ pub(super) struct Details {
     pub(super) metadata: Map<String, Value>,
     pub(super) tasks: Vec<TaskState>,
     pub(super) undo_attempts: u32,
-    pub(super) undo_started: Duration,
+    pub(super) undo_started: u64,
     pub(super) undo_error: Option<ErrorRecord>,
     pub(super) undo_message: Option<Text>,
 }
@@ -81,9 +82,9 @@ impl Default for StepState {
             attempts: 0,
             fraction: 0.0,
             started_seq: 0,
-            started: Duration::ZERO,
-            attempt_started: Duration::ZERO,
-            ended: Duration::ZERO,
+            started: 0,
+            attempt_started: 0,
+            ended: 0,
             details: None,
         }
     }
@@ -134,24 +135,24 @@ impl StepState {
 
     /// From the run's first start to the step's; `None` before an attempt began.
     pub fn started(&self) -> Option<Duration> {
-        self.has_begun().then_some(self.started)
+        self.has_begun().then_some(Duration::from_nanos(self.started))
     }
 
     /// From the first attempt's start to the step's end; `None` while it has none.
     pub fn duration(&self) -> Option<Duration> {
         let over = !matches!(self.status, StepStatus::Pending | StepStatus::Running);
-        (over && self.has_begun()).then(|| self.ended.saturating_sub(self.started))
+        (over && self.has_begun()).then(|| Duration::from_nanos(self.ended.saturating_sub(self.started)))
     }
 
     /// The start of the first attempt; zero where none began.
     #[inline]
-    pub(crate) fn first_started(&self) -> Duration {
+    pub(crate) fn first_started(&self) -> u64 {
         self.started
     }
 
     /// The start of the attempt that goes on or was the last.
     #[inline]
-    pub(crate) fn attempt_started(&self) -> Duration {
+    pub(crate) fn attempt_started(&self) -> u64 {
         self.attempt_started
     }
 
@@ -206,8 +207,8 @@ impl StepState {
         self.details.as_ref().map_or(0, |details| details.undo_attempts)
     }
 
-    pub(crate) fn undo_started(&self) -> Duration {
-        self.details.as_ref().map_or(Duration::ZERO, |details| details.undo_started)
+    pub(crate) fn undo_started(&self) -> u64 {
+        self.details.as_ref().map_or(0, |details| details.undo_started)
     }
 
     /// Whether nothing is left to undo by decision or by deed.

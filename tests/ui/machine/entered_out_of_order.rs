@@ -1,0 +1,17 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+    Build,
+    #[step(skippable)]
+    Announce,
+}
+use release::*;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let run = Release::machine().begin()?;
+    let entry = run.enter(Build);
+    drop(entry);
+    Ok(())
+}

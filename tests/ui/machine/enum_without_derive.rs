@@ -1,0 +1,8 @@
+enum Release {
+    Fetch,
+}
+
+fn main() {
+    let run = Release::machine();
+    drop((run, Release::Fetch));
+}

@@ -1,0 +1,23 @@
+use std::io;
+
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    #[step(output = u16, critical = false)]
+    Measure,
+}
+use release::*;
+
+fn measure() -> io::Result<u16> {
+    Ok(7)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let run = Release::machine().begin()?;
+    let (run, size) = run.step(Measure, |_| measure());
+    let double: u16 = size * 2;
+    println!("{double}");
+    run.finish()?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+#![deny(unused_must_use)]
+
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    #[step(skippable)]
+    Announce,
+}
+use release::*;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let run = Release::machine().begin()?;
+    run.skip(Announce, "not today");
+    Ok(())
+}

@@ -1,0 +1,16 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    Fetch(String),
+    Build { size: u16 },
+}
+use release::*;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let run = Release::machine().begin()?;
+    let run = run.step(Fetch, |_| Ok::<(), std::io::Error>(()))?;
+    let run = run.step(Build, |_| Ok::<(), std::io::Error>(()))?;
+    run.finish()?;
+    Ok(())
+}

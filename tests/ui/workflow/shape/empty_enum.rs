@@ -1,0 +1,6 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    Fetch(#[step(undo)] String),
+}
+
+fn main() {}

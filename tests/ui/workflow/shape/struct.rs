@@ -1,0 +1,8 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+struct Release {
+    version: String,
+}
+
+fn main() {}

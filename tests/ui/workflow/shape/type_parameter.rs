@@ -1,0 +1,8 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release<T> {
+    Fetch(T),
+}
+
+fn main() {}

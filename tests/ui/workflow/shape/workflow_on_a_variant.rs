@@ -1,0 +1,9 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    #[workflow(deadline = "5m")]
+    Fetch,
+}
+
+fn main() {}
