@@ -44,6 +44,7 @@ pub struct StepContext {
 }
 
 impl StepContext {
+    #[inline]
     pub(crate) fn new(recorder: Recorder) -> Self {
         Self { recorder, index: 0, undoing: false }
     }

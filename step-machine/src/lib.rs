@@ -30,7 +30,7 @@ pub use policy::{OnFailure, Retry};
 pub use report::{Failure, Report};
 pub use run_id::RunId;
 pub use state::{Illegal, IllegalReason, PlanChange, RunState, StepState, TaskState, Undo};
-pub use workflow::{Plan, PlanError, Skippable, Step, StepInfo, StepOutput, Workflow};
+pub use workflow::{Plan, PlanError, SharedPlan, Skippable, Step, StepInfo, StepOutput, Workflow};
 
 #[cfg(feature = "derive")]
 pub use step_machine_derive::{StepError, Workflow};

@@ -25,8 +25,8 @@ pub fn push(texts: &mut Vec<String>, text: &str) {
     texts.push(text.to_owned());
 }
 
-pub fn name_of<W: Workflow>() -> String {
-    W::NAME.to_owned()
+pub fn text(text: &str) -> String {
+    text.to_owned()
 }
 
 /// What a field named by `retry_after` may be.

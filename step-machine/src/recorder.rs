@@ -55,13 +55,14 @@ pub(crate) struct Recorder {
 enum Fault {
     None,
     /// It failed; nobody was told yet.
-    Untold(JournalError),
+    Untold(Box<JournalError>),
     /// It failed and the user was told.
     Told,
 }
 
 impl Recorder {
     /// Goes on from `state`.
+    #[inline]
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Self {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
         Self {
@@ -101,14 +102,14 @@ impl Recorder {
             return None;
         }
         match std::mem::replace(&mut self.fault, Fault::Told) {
-            Fault::Untold(error) => Some(error),
+            Fault::Untold(error) => Some(*error),
             Fault::None | Fault::Told => None,
         }
     }
 
     pub(crate) fn break_off(&mut self, error: JournalError) {
         self.quiet = false;
-        self.fault = Fault::Untold(error);
+        self.fault = Fault::Untold(Box::new(error));
     }
 
     /// Begins the first attempt at a step the short way; the time where the record has to be told with an event.
@@ -195,7 +196,7 @@ impl Recorder {
             run: self.state.run().clone(),
             workflow: self.state.workflow_text(),
             seq: stamp.seq,
-            at: timestamp(self.state.started_at() + elapsed),
+            at: self.state.time_at(stamp.elapsed),
             elapsed,
             kind,
             progress: (!is_output).then(|| self.state.progress()),
@@ -241,6 +242,9 @@ impl Recorder {
 
     /// Lets go of the journal and the observers of a run that is over, and tells what the observers did.
     pub(crate) fn release(&mut self) -> Vec<ObserverFault> {
+        if self.watch.is_idle() {
+            return Vec::new();
+        }
         let faults = self.watch.observers.faults();
         self.watch.observers = Observers::default();
         self.watch.journal = None;

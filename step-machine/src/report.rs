@@ -181,7 +181,8 @@ impl<W, E: fmt::Debug> fmt::Debug for Failure<W, E> {
     }
 }
 
-impl<W: 'static, E: StepError> Error for Failure<W, E> {
+// Asks no more of `E` than it needs, so that a step error which does not classify itself is reported once.
+impl<W: 'static, E: Error + 'static> Error for Failure<W, E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.cause.source()
     }

@@ -1,9 +1,11 @@
 //! What `#[derive(Workflow)]` describes: the workflow, its steps and their rules, as types and as data.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 
 use crate::policy::{OnFailure, Retry};
 use crate::rule::Rule;
@@ -74,8 +76,14 @@ pub trait Step: 'static {
 /// What a step may hand on: anything that can be recorded and read back.
 ///
 /// Implemented for every type that has the bounds.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the output of a step",
+    label = "an output is recorded and read back: it is `Serialize`, `Deserialize` and `Send`, and owns its data",
+    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`"
+)]
 pub trait StepOutput: Serialize + DeserializeOwned + Send + 'static {}
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> StepOutput for T {}
 
 /// A step that may be skipped on purpose: its variant says `#[step(skippable)]`.
@@ -187,6 +195,71 @@ impl Plan {
             Some(at) if ordered < self.steps.len() => Err(PlanError::Circle { step: self.steps[at].id.clone() }),
             _ => Ok(()),
         }
+    }
+}
+
+/// A plan that many can hold at the size of a pointer: that of an enum, or one that was read.
+///
+/// Dereferences to [`Plan`], and is one in JSON.
+#[derive(Debug, Clone)]
+pub struct SharedPlan(Shared);
+
+#[derive(Debug, Clone)]
+enum Shared {
+    Static(&'static Plan),
+    Read(Arc<Plan>),
+}
+
+impl SharedPlan {
+    /// The plan where it lives as long as the program.
+    #[inline]
+    pub(crate) fn as_static(&self) -> Option<&'static Plan> {
+        match self.0 {
+            Shared::Static(plan) => Some(plan),
+            Shared::Read(_) => None,
+        }
+    }
+}
+
+impl Deref for SharedPlan {
+    type Target = Plan;
+
+    #[inline]
+    fn deref(&self) -> &Plan {
+        match &self.0 {
+            Shared::Static(plan) => plan,
+            Shared::Read(plan) => plan,
+        }
+    }
+}
+
+impl From<&'static Plan> for SharedPlan {
+    fn from(plan: &'static Plan) -> Self {
+        Self(Shared::Static(plan))
+    }
+}
+
+impl From<Plan> for SharedPlan {
+    fn from(plan: Plan) -> Self {
+        Self(Shared::Read(Arc::new(plan)))
+    }
+}
+
+impl PartialEq for SharedPlan {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Serialize for SharedPlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SharedPlan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Plan::deserialize(deserializer).map(Self::from)
     }
 }
 

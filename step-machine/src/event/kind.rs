@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{ErrorRecord, FailureRecord, Text};
 use crate::time::millis;
-use crate::workflow::Plan;
+use crate::workflow::{Plan, SharedPlan};
 
 /// Declares the kinds once: the enum, its names, and how a JSON object of each type is read.
 macro_rules! kinds {
@@ -389,18 +389,24 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+/// A field that is there, also where it is `null`: the output of a step may be.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// See [`Kind::RunStart`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RunStart {
     /// The steps and their rules.
-    pub plan: Cow<'static, Plan>,
+    #[cfg_attr(feature = "schema", schemars(with = "Plan"))]
+    pub plan: SharedPlan,
     /// Who started the run, for which ticket, and the like.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What the run works on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub input: Option<Value>,
 }
 
@@ -414,7 +420,8 @@ pub struct RunResume {
     pub rollback: bool,
     /// The plan, where it changed since the run began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Box<Cow<'static, Plan>>>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Plan>"))]
+    pub plan: Option<SharedPlan>,
 }
 
 /// See [`Kind::StepStart`].
@@ -498,7 +505,7 @@ pub struct StepEnd {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<ErrorRecord>>,
     /// What the step hands on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Box<Value>>,
 }
 

@@ -184,7 +184,7 @@ impl<'de, W: Workflow> Deserialize<'de> for FailureContext<W> {
 
 /// The record of a run that `step` stopped, or that was stopped between steps.
 pub(crate) fn failed_step(state: &RunState, step: Option<usize>, error: ErrorRecord) -> FailureRecord {
-    let at = |elapsed| timestamp(state.started_at() + elapsed);
+    let at = |elapsed| state.time_at(crate::time::nanos(elapsed));
     let failed = step.map(|index| &state.steps()[index]);
     FailureRecord {
         run: state.run().clone(),
@@ -267,6 +267,6 @@ pub(crate) fn cancelled() -> ErrorRecord {
 /// The record of a run that failed where no state of it is at hand.
 pub(crate) fn outside<W: Workflow>(run: &RunId, error: ErrorRecord) -> FailureRecord {
     let now = timestamp(std::time::SystemTime::now());
-    let state = RunState::new(run.clone(), std::borrow::Cow::Borrowed(W::plan()), now);
+    let state = RunState::new(run.clone(), W::plan().into(), now);
     failed_step(&state, None, error)
 }

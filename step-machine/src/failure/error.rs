@@ -38,8 +38,9 @@ use crate::journal::JournalError;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what kind of step error it is",
-    label = "a step body returns `Result<_, E>` where `E` classifies itself",
-    note = "add `#[derive(StepError)]` beside `#[derive(thiserror::Error)]`; `std::io::Error` works as it is"
+    label = "the error of a step has to classify itself",
+    note = "add `#[derive(StepError)]` beside `#[derive(thiserror::Error)]`; `std::io::Error` works as it is",
+    note = "an error that can be anything, as in `Box<dyn Error>`, goes into a variant or struct of your own"
 )]
 pub trait StepError: Error + Send + Sync + 'static {
     /// The class of the error, in words of your own: `timeout`, `network`, `configuration`.
@@ -90,6 +91,7 @@ impl StepError for io::Error {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<E: StepError> StepError for Box<E> {
     fn kind(&self) -> &str {
         (**self).kind()
@@ -149,6 +151,9 @@ impl<E: StepError> Cause<E> {
         ErrorRecord { kind: Cow::Borrowed(kind), message: self.to_string(), chain: Vec::new(), effect }
     }
 
+}
+
+impl<E: Error + 'static> Cause<E> {
     /// The error behind the cause, where there is one.
     pub(crate) fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {

@@ -1,10 +1,10 @@
 //! How a run begins.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::recorder::{Recorder, Watch};
 use crate::run_id::RunId;
 use crate::state::RunState;
 use crate::time::Clock;
-use crate::workflow::Workflow;
+use crate::workflow::{SharedPlan, Workflow};
 
 /// What a run is to be like; everything is optional. From `YourEnum::machine()`.
 ///
@@ -93,11 +93,11 @@ impl<W: Workflow> MachineBuilder<W> {
     ///
     /// A run that has completed is replayed: no body is called, and the recorded outputs are handed out.
     pub fn begin(mut self) -> Result<Machine<W, W::Start>, JournalError> {
-        let recorder = match self.history()? {
+        let cx = match self.history()? {
             Some(state) => self.resume(state)?,
             None => self.start()?,
         };
-        Ok(Machine::new(Box::new(StepContext::new(recorder))))
+        Ok(Machine::new(cx))
     }
 
     /// What the journal has of the run.
@@ -109,17 +109,24 @@ impl<W: Workflow> MachineBuilder<W> {
         RunState::fold(&events).map_err(|source| JournalError::Corrupt { run: id.clone(), source })
     }
 
-    fn start(&mut self) -> Result<Recorder, JournalError> {
+    fn start(&mut self) -> Result<Box<StepContext>, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
-        let plan = Cow::Borrowed(W::plan());
-        let state = RunState::new(run, plan.clone(), now);
-        let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now);
-        recorder.announce(RunStart { plan, labels: std::mem::take(&mut self.labels), input: self.input.take() })?;
-        Ok(recorder)
+        let plan = SharedPlan::from(W::plan());
+        let has_news = !self.watch.is_idle() || !self.labels.is_empty() || self.input.is_some();
+        let mut cx = self.context(RunState::new(run, plan.clone(), now), now);
+        if has_news {
+            let (labels, input) = (std::mem::take(&mut self.labels), self.input.take());
+            cx.recorder.announce(RunStart { plan, labels, input })?;
+        }
+        Ok(cx)
     }
 
-    fn resume(&mut self, mut state: RunState) -> Result<Recorder, JournalError> {
+    fn context(&mut self, state: RunState, now: SystemTime) -> Box<StepContext> {
+        Box::new(StepContext::new(Recorder::new(state, std::mem::take(&mut self.watch), now)))
+    }
+
+    fn resume(&mut self, mut state: RunState) -> Result<Box<StepContext>, JournalError> {
         let run = state.run().clone();
         if state.workflow() != W::NAME {
             return Err(JournalError::OtherWorkflow {
@@ -137,18 +144,16 @@ impl<W: Workflow> MachineBuilder<W> {
             return Err(JournalError::Over { run, status });
         }
         let is_other = state.plan() != W::plan();
-        state.rebase(Cow::Borrowed(W::plan()));
+        state.rebase(W::plan().into());
         let now = self.watch.wall();
-        let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now);
+        let mut cx = self.context(state, now);
         if status.can_resume() {
-            recorder.record(Kind::RunResume(RunResume {
-                rollback: false,
-                plan: is_other.then(|| Box::new(Cow::Borrowed(W::plan()))),
-            }));
+            cx.recorder
+                .record(Kind::RunResume(RunResume { rollback: false, plan: is_other.then(|| W::plan().into()) }));
         }
-        match recorder.take_fault() {
+        match cx.recorder.take_fault() {
             Some(error) => Err(error),
-            None => Ok(recorder),
+            None => Ok(cx),
         }
     }
 }

@@ -57,6 +57,16 @@ where
     /// Settles the step by the body's result.
     #[inline]
     pub fn complete<E: StepError>(mut self, result: Result<S::Output, E>) -> Returns<W, At, S, E> {
+        match result {
+            Ok(output) if !S::Rule::HAS_OUTPUT && self.cx.complete_step() => {
+                returns::<W, At, S, E>(self.cx, Outcome::Done(output), None)
+            }
+            result => self.complete_with_event(result),
+        }
+    }
+
+    #[inline(never)]
+    fn complete_with_event<E: StepError>(mut self, result: Result<S::Output, E>) -> Returns<W, At, S, E> {
         let (outcome, cause) = self.cx.settle::<S, E>(result);
         returns::<W, At, S, E>(self.cx, outcome, cause)
     }
@@ -120,30 +130,25 @@ impl<W, At, S> fmt::Debug for Settled<W, At, S> {
 
 impl StepContext {
     /// Records a body's result.
-    #[inline]
     fn settle<S: Step, E: StepError>(
         &mut self,
         result: Result<S::Output, E>,
     ) -> (Outcome<S::Output>, Option<Cause<E>>) {
-        let cause = match result.map(|output| (self.encode::<S>(&output), output)) {
-            Ok((Ok(value), output)) => {
-                let recorded = self.complete_step(value);
-                return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
-            }
-            Ok((Err(error), _)) => Cause::Output(error),
+        let cause = match result {
+            // What hands nothing on was recorded already, as far as the journal let it.
+            Ok(_) if !S::Rule::HAS_OUTPUT => return (Outcome::Failed, None),
+            Ok(output) => match serde_json::to_value(&output) {
+                Ok(value) => {
+                    let recorded = self.complete_step_with(value);
+                    return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
+                }
+                Err(error) => Cause::Output(error),
+            },
             Err(error) => Cause::Error(error),
         };
         let recorded = self.fail_step(cause.record());
         let goes_on = recorded && !self.info().critical;
         (if goes_on { Outcome::Skipped } else { Outcome::Failed }, Some(cause))
-    }
-
-    #[inline]
-    fn encode<S: Step>(&self, output: &S::Output) -> Result<Option<Box<Value>>, serde_json::Error> {
-        if !self.info().output {
-            return Ok(None);
-        }
-        serde_json::to_value(output).map(|value| Some(Box::new(value)))
     }
 
     /// What the record has of a step that is not run again.

@@ -10,7 +10,7 @@ use crate::workflow::Step;
 #[diagnostic::on_unimplemented(
     message = "step `{Self}` cannot run here",
     label = "the workflow is at `{At}`, where `{Self}` is not a next step",
-    note = "`at::X` says that `X` is the next step; in a parallel workflow a step runs while it is `Todo` and all that it needs is `Done`"
+    note = "`at::X` says that `X` is the next step, `End` that there is none; in a parallel workflow a step runs while it is `Todo` and all that it needs is `Done`"
 )]
 pub trait RunsAt<At>: Step {
     /// Where the machine is once the step is settled.

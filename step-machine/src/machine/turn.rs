@@ -19,7 +19,7 @@ impl Drop for StepContext {
 
 impl StepContext {
     /// Begins an attempt at a step; `false` where its body must not run: it is settled, or the journal failed.
-    #[inline]
+    #[inline(never)]
     pub(super) fn begin_step(&mut self, index: usize) -> bool {
         self.index = index;
         match self.recorder.start_plainly(index) {
@@ -28,6 +28,7 @@ impl StepContext {
         }
     }
 
+    #[inline(never)]
     fn begin_step_at(&mut self, now: u64) -> bool {
         let step = self.step_state();
         if step.status().is_settled() {
@@ -39,16 +40,18 @@ impl StepContext {
     }
 
     /// Settles the step as completed; `false` where the journal failed.
-    #[inline]
-    pub(super) fn complete_step(&mut self, output: Option<Box<Value>>) -> bool {
-        if output.is_some() {
-            let now = self.recorder.elapsed();
-            return self.end_step(now, StepStatus::Completed, None, None, output);
-        }
+    #[inline(never)]
+    pub(super) fn complete_step(&mut self) -> bool {
         match self.recorder.complete_plainly(self.index) {
             Ok(()) => true,
             Err(now) => self.end_step(now, StepStatus::Completed, None, None, None),
         }
+    }
+
+    /// Settles the step as completed with its output; `false` where the journal failed.
+    pub(super) fn complete_step_with(&mut self, output: Value) -> bool {
+        let now = self.recorder.elapsed();
+        self.end_step(now, StepStatus::Completed, None, None, Some(Box::new(output)))
     }
 
     /// Settles the step as failed: a critical one stops the run, any other counts as skipped.

@@ -30,6 +30,7 @@ enum Wanted {
 #[derive(Default)]
 pub struct Callbacks {
     callbacks: Vec<(Wanted, Callback)>,
+    run: Option<RunStatus>,
 }
 
 /// An observer without any callbacks yet.
@@ -76,7 +77,8 @@ impl fmt::Debug for Callbacks {
 
 impl Observer for Callbacks {
     fn event(&mut self, event: &Event) {
-        let (step, run) = (step_status(event), run_status(event));
+        let (step, run) = (step_status(event), run_status(event).filter(|run| self.run != Some(*run)));
+        self.run = run.or(self.run);
         for (wanted, callback) in &mut self.callbacks {
             let called = match wanted {
                 Wanted::Any => true,
@@ -111,6 +113,8 @@ fn run_status(event: &Event) -> Option<RunStatus> {
     use crate::event::Kind;
     match &event.kind {
         Kind::RunResume(resume) if resume.rollback => Some(RunStatus::RollingBack),
+        // A rollback that the workflow's policy asks for begins with its first undo.
+        Kind::UndoStart(_) | Kind::UndoEnd(_) => Some(RunStatus::RollingBack),
         Kind::RunStart(_) | Kind::RunResume(_) => Some(RunStatus::Running),
         Kind::RunEnd(end) => {
             let RunEnd { status, .. } = **end;

@@ -44,9 +44,11 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     #[must_use = "the failure is still one after its rollback"]
     pub fn rollback<U: StepError>(mut self, mut undo: impl FnMut(W, &mut StepContext) -> Result<(), U>) -> Self {
         self.roll(|step, cx| {
+            let mut tried = 0;
             while let Some(undo_step) = cx.begin_undo(step) {
                 let result = undo(undo_step, cx);
-                if !cx.end_undo_attempt(result, true) {
+                tried += 1;
+                if !cx.end_undo_attempt(result, Some(tried)) {
                     break;
                 }
             }
@@ -65,7 +67,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
             let Some(cx) = self.open_run() else { break };
             if let Some(undo_step) = cx.begin_undo(step) {
                 let result = undo(undo_step, cx).await;
-                cx.end_undo_attempt(result, false);
+                cx.end_undo_attempt(result, None);
             }
         }
         self.end_rollback();
@@ -75,10 +77,12 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     /// Leaves the effect of `step` as it is: its undo counts as done. For one that cannot succeed, or should not run.
     #[must_use = "the failure is still one"]
     pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
+        // Asked first: a run where there is nothing to leave stays ended.
+        if self.state().is_none_or(|state| !state.wants_undo(step.index())) {
+            return self;
+        }
         self.reopen();
-        if let Some(cx) = self.open_run()
-            && cx.recorder.state().wants_undo(step.index())
-        {
+        if let Some(cx) = self.open_run() {
             let step = cx.recorder.state().step_ref(step.index());
             cx.recorder.record(Kind::UndoEnd(Box::new(UndoEnd {
                 step,
@@ -156,13 +160,13 @@ impl StepContext {
         if self.recorder.record(Kind::UndoStart(start)) { W::from_index(index) } else { None }
     }
 
-    /// Records how an attempt ended; `true` where another one is due, after the wait before it.
-    fn end_undo_attempt<U: StepError>(&mut self, result: Result<(), U>, may_wait: bool) -> bool {
+    /// Records how an attempt ended; `true` where another one is due, after the wait before it. `tried` counts the
+    /// attempts of this rollback, and is `None` where nothing can wait.
+    fn end_undo_attempt<U: StepError>(&mut self, result: Result<(), U>, tried: Option<u32>) -> bool {
         let attempt = self.step_state().undo_attempts();
         let step = self.recorder.state().step_ref(self.index);
-        if may_wait
-            && let Err(error) = &result
-            && let Some(delay) = self.wait_after(attempt, error)
+        if let (Err(error), Some(tried)) = (&result, tried)
+            && let Some(delay) = self.wait_after(tried, error)
         {
             let retry = StepRetry { step, attempt, delay, error: error_record(error) };
             let recorded = self.recorder.record(Kind::StepRetry(Box::new(retry)));

@@ -275,7 +275,7 @@ impl RunState {
                 Err(IllegalReason::Step { status: step.status })
             };
         }
-        if step.undo != Undo::Running {
+        if step.undo != Undo::Running || (step.waiting && undo.status == UndoStatus::Undone) {
             return Err(IllegalReason::Step { status: step.status });
         }
         Ok(())
@@ -301,6 +301,9 @@ impl RunState {
             Kind::TaskStart(start) if known(&start.task) => (&start.task, "was added before"),
             Kind::TaskUpdate(update) if !running(&update.task) => (&update.task, "is not running"),
             Kind::TaskEnd(end) if !running(&end.task) => (&end.task, "is not running"),
+            Kind::TaskEnd(end) if end.status == TaskStatus::Running => {
+                return Err(IllegalReason::Rule { rule: "a task ends as completed or failed" });
+            }
             _ => return Ok(()),
         };
         Err(IllegalReason::Task { task: task.clone().into_owned(), problem })
@@ -349,6 +352,7 @@ impl RunState {
         step.attempts = start.attempt;
         step.interrupted = start.interrupted;
         step.attempt_started = now;
+        step.forget_tasks();
         self.counts.current = Some(index);
     }
 
@@ -363,7 +367,9 @@ impl RunState {
         step.waiting = false;
         step.interrupted = false;
         step.ended = self.counts.elapsed;
-        if end.error.is_some() || end.output.is_some() || end.message.is_some() {
+        let has_details = end.error.is_some() || end.output.is_some() || end.message.is_some();
+        // What an earlier attempt left goes too: it is not how the step ended.
+        if has_details || step.details.is_some() {
             let details = step.details_mut();
             details.error = end.error.as_deref().cloned();
             details.output = end.output.as_deref().cloned();
@@ -461,6 +467,7 @@ impl RunState {
         }
         step.undo = Undo::Running;
         step.waiting = false;
+        step.forget_tasks();
         step.details_mut().undo_attempts = undo.attempt;
     }
 
@@ -489,7 +496,7 @@ impl RunState {
 
     fn resume(&mut self, resume: &RunResume) {
         if let Some(plan) = &resume.plan {
-            self.rebase((**plan).clone());
+            self.rebase(plan.clone());
         }
         for step in &mut self.steps {
             if step.undo == Undo::Running {
@@ -558,6 +565,13 @@ impl RunState {
 impl super::StepState {
     fn is_active(&self) -> bool {
         self.status == StepStatus::Running || self.undo == Undo::Running
+    }
+
+    /// Tasks belong to an attempt: the next one adds the same ones again.
+    fn forget_tasks(&mut self) {
+        if let Some(details) = &mut self.details {
+            details.tasks.clear();
+        }
     }
 }
 

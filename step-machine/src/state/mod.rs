@@ -8,11 +8,11 @@ mod illegal;
 mod plain;
 mod rebase;
 mod step;
-//#[cfg(test)]
-//mod walks;
+#[cfg(test)]
+mod walks;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +25,7 @@ pub use step::{StepState, TaskState, Undo};
 use crate::event::{Event, FailureRecord, Kind, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
 use crate::run_id::RunId;
 use crate::time::nanos;
-use crate::workflow::Plan;
+use crate::workflow::{Plan, SharedPlan};
 
 /// Where a run stands. Its size grows with the number of steps, never with the number of events.
 ///
@@ -47,14 +47,21 @@ use crate::workflow::Plan;
 pub struct RunState {
     run: RunId,
     workflow: Text,
-    plan: Cow<'static, Plan>,
-    labels: BTreeMap<String, String>,
-    input: Option<Value>,
+    plan: SharedPlan,
+    // Boxed, as few runs have any.
+    about: Option<Box<About>>,
     started_at: SystemTime,
     total_weight: TotalWeight,
     steps: Vec<StepState>,
     counts: Counts,
     failure: Option<Box<FailureRecord>>,
+}
+
+/// Who started a run, and on what.
+#[derive(Debug, Clone, PartialEq)]
+struct About {
+    labels: BTreeMap<String, String>,
+    input: Option<Value>,
 }
 
 /// The sum of the plan's weights, added up when it is first asked for: a run that nobody watches never does.
@@ -94,6 +101,9 @@ pub(crate) struct Counts {
     reached_weight: f64,
 }
 
+/// A century: a longer estimate tells nobody anything, and some are too long to be read back from an event.
+const LONGEST_ETA: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// When an event happened within its run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
@@ -104,15 +114,15 @@ pub(crate) struct Stamp {
 
 impl RunState {
     /// The state of a run of `plan` after its first event.
-    pub(crate) fn new(run: RunId, plan: Cow<'static, Plan>, started_at: SystemTime) -> Self {
+    #[inline]
+    pub(crate) fn new(run: RunId, plan: SharedPlan, started_at: SystemTime) -> Self {
         Self {
             run,
-            workflow: match &plan {
-                Cow::Borrowed(plan) => Cow::Borrowed(&plan.workflow),
-                Cow::Owned(plan) => Cow::Owned(plan.workflow.clone()),
+            workflow: match plan.as_static() {
+                Some(plan) => Text::Borrowed(&plan.workflow),
+                None => Text::Owned(plan.workflow.clone()),
             },
-            labels: BTreeMap::new(),
-            input: None,
+            about: None,
             started_at,
             total_weight: TotalWeight::default(),
             steps: plan.steps.iter().map(|_| StepState::default()).collect(),
@@ -152,8 +162,8 @@ impl RunState {
 
     /// Takes over who started the run and on what.
     pub(crate) fn describe(&mut self, start: &RunStart) {
-        self.labels.clone_from(&start.labels);
-        self.input.clone_from(&start.input);
+        let is_empty = start.labels.is_empty() && start.input.is_none();
+        self.about = (!is_empty).then(|| Box::new(About { labels: start.labels.clone(), input: start.input.clone() }));
     }
 
     /// The state after `event`, or why the event is not legal here.
@@ -205,12 +215,13 @@ impl RunState {
 
     /// Who started the run, for which ticket, and the like.
     pub fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.about.as_ref().map_or(&NONE, |about| &about.labels)
     }
 
     /// What the run works on.
     pub fn input(&self) -> Option<&Value> {
-        self.input.as_ref()
+        self.about.as_ref()?.input.as_ref()
     }
 
     /// The status of the run.
@@ -221,6 +232,11 @@ impl RunState {
     /// When the run first started.
     pub fn started_at(&self) -> SystemTime {
         self.started_at
+    }
+
+    /// The time of day `elapsed` nanoseconds after the run's start, to the microsecond as the start is.
+    pub(crate) fn time_at(&self, elapsed: u64) -> SystemTime {
+        self.started_at + Duration::from_micros(elapsed / 1_000)
     }
 
     /// The time from the run's first start to its last event.
@@ -255,12 +271,43 @@ impl RunState {
 
     /// The positions of the steps that were begun, can be undone and are not yet, newest first in the order of needs.
     pub fn to_undo(&self) -> Vec<usize> {
+        let ranks = self.undo_ranks();
         let mut indices: Vec<usize> = (0..self.steps.len()).filter(|&index| self.wants_undo(index)).collect();
-        indices.sort_by_key(|&index| std::cmp::Reverse(self.undo_order(index)));
+        indices.sort_by_key(|&index| Reverse((ranks[index], index)));
         indices
     }
 
-    /// Rises with the first start. A step starts only after what it needs, so the reverse is an order of undoing.
+    /// For each step a number that rises with its first start, and is above those of the steps that it comes after.
+    ///
+    /// A step starts only after what it needs, so the two differ only where a new plan puts a step before one that had
+    /// begun.
+    fn undo_ranks(&self) -> Vec<(u64, usize)> {
+        if !self.plan.parallel {
+            return vec![(0, 0); self.steps.len()];
+        }
+        let mut ranks: Vec<_> = self.steps.iter().map(|step| (step.started_seq, 0)).collect();
+        let places: HashMap<&str, usize> =
+            self.plan.steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
+        // Most steps stand after what they need, so one round does nearly all and the next one sees that it is done.
+        for _ in &self.steps {
+            let mut moved = false;
+            for (index, step) in self.plan.steps.iter().enumerate() {
+                for &need in step.needs.iter().filter_map(|need| places.get(need.as_str())) {
+                    let least = (ranks[need].0, ranks[need].1 + 1);
+                    if ranks[index] < least {
+                        ranks[index] = least;
+                        moved = true;
+                    }
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+        ranks
+    }
+
+    /// Rises with the first start.
     pub(crate) fn undo_order(&self, index: usize) -> (u64, usize) {
         (self.steps[index].started_seq, index)
     }
@@ -275,7 +322,7 @@ impl RunState {
         let current = self.counts.current.map(|index| self.step_ref(index));
         Progress {
             // Two decimals are finer than any screen and keep the JSON short.
-            percentage: (share * 10_000.0).round() / 100.0,
+            percentage: hundredths(share * 100.0),
             step_number: self.counts.current.map_or(0, |index| index + 1),
             total_steps: self.steps.len(),
             completed: self.counts.settled,
@@ -298,13 +345,20 @@ impl RunState {
         if share <= 0.0 || self.counts.status != RunStatus::Running {
             return None;
         }
-        Duration::try_from_secs_f64(self.elapsed().as_secs_f64() * (1.0 - share) / share).ok()
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate; a cast from a float stays within the range of the integer"
+        )]
+        let nanos = (self.counts.elapsed as f64 * (1.0 - share) / share) as u64;
+        Some(Duration::from_nanos(nanos)).filter(|eta| *eta <= LONGEST_ETA)
     }
 
     pub(crate) fn step_ref(&self, index: usize) -> StepRef {
-        match &self.plan {
-            Cow::Borrowed(plan) => StepRef::at(&plan.steps[index].id, index),
-            Cow::Owned(plan) => StepRef::new(plan.steps[index].id.clone()),
+        match self.plan.as_static() {
+            Some(plan) => StepRef::at(&plan.steps[index].id, index),
+            None => StepRef::new(self.plan.steps[index].id.clone()),
         }
     }
 
@@ -328,4 +382,11 @@ impl RunState {
     pub(crate) fn workflow_text(&self) -> Text {
         self.workflow.clone()
     }
+}
+
+/// Cuts a positive number to two decimals, to the nearer one.
+fn hundredths(number: f64) -> f64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a percentage is small and positive")]
+    let rounded = (number * 100.0 + 0.5) as u32;
+    f64::from(rounded) / 100.0
 }

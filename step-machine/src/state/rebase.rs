@@ -1,11 +1,10 @@
 //! Carrying a run over to a plan that changed since it began.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use super::{RunState, StepState, TotalWeight};
 use crate::event::StepStatus;
-use crate::workflow::Plan;
+use crate::workflow::{Plan, SharedPlan, StepInfo};
 
 /// One way in which a plan does not fit a run that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub enum PlanChange {
     },
     /// A step comes before one that is settled already.
     Inserted {
-        /// The new step.
+        /// The step that is new, or was moved.
         step: String,
         /// The settled step that it would have to run before.
         before: String,
@@ -54,13 +53,11 @@ impl RunState {
     pub fn plan_changes(&self, plan: &Plan) -> Vec<PlanChange> {
         let mut changes = Vec::new();
         let mut last: Option<(usize, &str)> = None;
-        let begun = self
-            .steps
-            .iter()
-            .zip(&self.plan.steps)
-            .filter(|(step, _)| step.status != StepStatus::Pending || step.has_begun());
-        for (_, info) in begun {
-            let Some(at) = plan.position(&info.id) else {
+        for index in (0..self.steps.len()).filter(|&index| self.steps[index].is_reached()) {
+            let info = &self.plan.steps[index];
+            // A step that stands for another one of the run cannot stand for this one too.
+            let own = |&at: &usize| self.origin(&plan.steps[at]) == Some(index);
+            let Some(at) = plan.position(&info.id).filter(own) else {
                 changes.push(PlanChange::Lost { step: info.id.clone() });
                 continue;
             };
@@ -80,32 +77,38 @@ impl RunState {
         changes
     }
 
-    /// New steps of a sequential plan before the last settled one: they could never run.
+    /// Steps of a sequential plan that are still to run but come before the last settled one.
     fn inserted(&self, plan: &Plan) -> Vec<PlanChange> {
-        let settled = |id: &str| self.state_of(plan, id).is_some_and(|step| step.status.is_settled());
-        let Some(last) = plan.steps.iter().rposition(|step| settled(&step.id)) else {
+        let state = |step| self.origin(step).map(|index| &self.steps[index]);
+        let settled = |step| state(step).is_some_and(|state| state.status.is_settled());
+        let Some(last) = plan.steps.iter().rposition(settled) else {
             return Vec::new();
+        };
+        // A step that began in a sequential run is told of as reordered; one that was undone never runs again.
+        let left = |state: &StepState| match state.status {
+            StepStatus::Pending | StepStatus::Running | StepStatus::Failed | StepStatus::Cancelled => {
+                self.plan.parallel || !state.is_reached()
+            }
+            StepStatus::Completed | StepStatus::Skipped | StepStatus::Undone | StepStatus::UndoFailed => false,
         };
         plan.steps[..last]
             .iter()
-            .filter(|step| self.state_of(plan, &step.id).is_none())
+            .filter(|step| state(step).is_none_or(left))
             .map(|step| PlanChange::Inserted { step: step.id.clone(), before: plan.steps[last].id.clone() })
             .collect()
     }
 
-    /// The state of the step that `plan` calls `id`, whatever it was called before.
-    fn state_of(&self, plan: &Plan, id: &str) -> Option<&StepState> {
-        let info = plan.step(id)?;
-        std::iter::once(&info.id)
-            .chain(&info.aliases)
-            .find_map(|id| self.plan.steps.iter().position(|step| step.id == *id))
-            .map(|index| &self.steps[index])
+    /// Where the step of a new plan stands in this run's plan, whatever it was called there.
+    fn origin(&self, step: &StepInfo) -> Option<usize> {
+        std::iter::once(&step.id)
+            .chain(&step.aliases)
+            .find_map(|id| self.plan.steps.iter().position(|known| known.id == *id))
     }
 
     /// The same run under `plan`, which [`plan_changes`](Self::plan_changes) has found to fit.
-    pub(crate) fn rebase(&mut self, plan: Cow<'static, Plan>) {
-        let steps: Vec<StepState> =
-            plan.steps.iter().map(|info| self.state_of(&plan, &info.id).cloned().unwrap_or_default()).collect();
+    pub(crate) fn rebase(&mut self, plan: SharedPlan) {
+        let state = |step| self.origin(step).map(|index| self.steps[index].clone()).unwrap_or_default();
+        let steps: Vec<StepState> = plan.steps.iter().map(state).collect();
         let share = self.share();
         let settled = || steps.iter().zip(&plan.steps).filter(|(step, _)| step.status.is_settled());
         self.counts.settled = settled().count();
@@ -116,5 +119,9 @@ impl RunState {
         self.counts.current = self.counts.current.and_then(|index| plan.position(&self.plan.steps[index].id));
         self.steps = steps;
         self.plan = plan;
+        // The product is rounded, and its share of the new total may be the hair lower that a percentage shows.
+        while self.share() < share {
+            self.counts.reached_weight = self.counts.reached_weight.next_up();
+        }
     }
 }

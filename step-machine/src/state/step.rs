@@ -128,6 +128,11 @@ impl StepState {
         self.attempts > 0
     }
 
+    /// Whether anything was decided about the step: then a new plan cannot leave it out.
+    pub(super) fn is_reached(&self) -> bool {
+        self.status != StepStatus::Pending || self.has_begun()
+    }
+
     /// How much of the step is done, 0 to 1, by its own account.
     pub fn fraction(&self) -> f64 {
         if self.status.is_settled() { 1.0 } else { self.fraction }
@@ -161,7 +166,7 @@ impl StepState {
         self.details.as_ref()?.output.as_ref()
     }
 
-    /// What went wrong in the last failed attempt.
+    /// What went wrong: in the attempt before while a step is tried again, and at the end where it failed.
     pub fn error(&self) -> Option<&ErrorRecord> {
         self.details.as_ref()?.error.as_ref()
     }
@@ -182,7 +187,7 @@ impl StepState {
         Some(&self.details.as_ref()?.metadata)
     }
 
-    /// The tasks inside the step, in the order in which they were added.
+    /// The tasks inside the attempt that goes on or was the last, in the order in which they were added.
     pub fn tasks(&self) -> &[TaskState] {
         self.details.as_ref().map_or(&[], |details| &details.tasks)
     }

@@ -1,0 +1,237 @@
+//! Where a run stands, kept in the simplest way that can be compared with the state under test.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use super::edit::Edit;
+use super::moves::{Act, Move};
+use crate::event::{Reason, RunStatus, StepStatus, TaskStatus, UndoStatus};
+use crate::state::{RunState, Undo};
+use crate::workflow::Plan;
+
+#[derive(Debug, Clone)]
+pub(super) struct Model {
+    pub(super) plan: Plan,
+    pub(super) run: RunStatus,
+    pub(super) lives: Vec<Life>,
+    /// `builds_on[later][earlier]`: directly or by way of others.
+    builds_on: Vec<Vec<bool>>,
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Life {
+    pub(super) status: StepStatus,
+    pub(super) waiting: bool,
+    pub(super) interrupted: bool,
+    pub(super) attempts: u32,
+    pub(super) undo: Undo,
+    pub(super) undo_attempts: u32,
+    /// How the step stopped the run.
+    pub(super) stopped: Option<StepStatus>,
+    /// The tasks of the attempt that goes on or was the last.
+    pub(super) tasks: BTreeMap<u8, TaskStatus>,
+    warned: bool,
+}
+
+impl Life {
+    fn new() -> Self {
+        Self {
+            status: StepStatus::Pending,
+            waiting: false,
+            interrupted: false,
+            attempts: 0,
+            undo: Undo::None,
+            undo_attempts: 0,
+            stopped: None,
+            tasks: BTreeMap::new(),
+            warned: false,
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.status == StepStatus::Running || self.undo == Undo::Running
+    }
+
+    pub(super) fn is_reached(&self) -> bool {
+        self.status != StepStatus::Pending || self.attempts > 0
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.status.is_settled()
+    }
+}
+
+impl Model {
+    pub(super) fn new(plan: Plan) -> Self {
+        Self { lives: vec![Life::new(); plan.steps.len()], run: RunStatus::Running, builds_on: closure(&plan), plan }
+    }
+
+    /// Whether nothing can follow any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.run, RunStatus::Completed | RunStatus::RolledBack)
+    }
+
+    pub(super) fn is_backward(&self) -> bool {
+        matches!(self.run, RunStatus::RollingBack | RunStatus::Stuck)
+    }
+
+    pub(super) fn builds_on(&self, later: usize, earlier: usize) -> bool {
+        self.builds_on[later][earlier]
+    }
+
+    pub(super) fn id(&self, at: usize) -> String {
+        self.plan.steps[at].id.clone()
+    }
+
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
+        0..self.lives.len()
+    }
+
+    /// The step that stopped the run: one that failed, or else one that was cancelled.
+    pub(super) fn stopper(&self) -> Option<usize> {
+        let stopped = |status| self.all().find(|&at| self.lives[at].stopped == Some(status));
+        stopped(StepStatus::Failed).or_else(|| stopped(StepStatus::Cancelled))
+    }
+
+    pub(super) fn wants_undo(&self, at: usize) -> bool {
+        let life = &self.lives[at];
+        let over = matches!(life.undo, Undo::Ended(UndoStatus::Undone | UndoStatus::Skipped));
+        self.plan.steps[at].undo && life.attempts > 0 && !over
+    }
+
+    /// Makes a move that was judged legal.
+    pub(super) fn make(&mut self, next: &Move) {
+        match next {
+            Move::Unknown | Move::StartAgain => {}
+            Move::EndRun(status) => self.run = *status,
+            Move::Resume { rollback, edit } => self.resume(*rollback, edit.as_ref()),
+            Move::Step(at, act) => {
+                if matches!(act, Act::UndoStart { .. } | Act::UndoEnd(_)) {
+                    self.run = RunStatus::RollingBack;
+                }
+                self.lives[*at].act(*act);
+            }
+        }
+    }
+
+    fn resume(&mut self, rollback: bool, edit: Option<&Edit>) {
+        if let Some(edit) = edit {
+            let (plan, origins) = edit.edited(&self.plan);
+            let life = |origin: &Option<usize>| origin.map_or_else(Life::new, |at| self.lives[at].clone());
+            self.lives = origins.iter().map(life).collect();
+            self.builds_on = closure(&plan);
+            self.plan = plan;
+        }
+        self.run = if rollback { RunStatus::RollingBack } else { RunStatus::Running };
+        for life in &mut self.lives {
+            life.resume(rollback);
+        }
+    }
+
+    /// What differs between the model and the state; empty where they agree.
+    pub(super) fn differences(&self, state: &RunState) -> Vec<String> {
+        fn differ<T: PartialEq + Debug>(found: &mut Vec<String>, model: &T, state: &T) {
+            if model != state {
+                found.push(format!("{model:?} in the model, {state:?} in the state"));
+            }
+        }
+        let found = &mut Vec::new();
+        let count = |is: fn(&Life) -> bool| self.lives.iter().filter(|life| is(life)).count();
+        differ(found, &self.plan, state.plan());
+        differ(found, &self.run, &state.status());
+        differ(found, &count(Life::is_settled), &state.progress().completed);
+        differ(found, &count(|life| life.warned), &state.warnings());
+        let mut to_undo = state.to_undo();
+        to_undo.sort_unstable();
+        differ(found, &self.all().filter(|&at| self.wants_undo(at)).collect(), &to_undo);
+        for (life, step) in self.lives.iter().zip(state.steps()) {
+            let tasks = step.tasks().iter().map(|task| (task.id.parse().unwrap(), task.status));
+            let seen = Life {
+                status: step.status(),
+                waiting: step.is_waiting(),
+                interrupted: step.is_interrupted(),
+                attempts: step.attempts(),
+                undo: step.undo(),
+                undo_attempts: step.undo_attempts(),
+                tasks: tasks.collect(),
+                stopped: life.stopped,
+                warned: life.warned,
+            };
+            differ(found, life, &seen);
+        }
+        std::mem::take(found)
+    }
+}
+
+impl Life {
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Update(_) | Act::Line | Act::Stalled | Act::TaskUpdate(..) => {}
+            Act::Start { attempt } => {
+                self.status = StepStatus::Running;
+                self.attempts = attempt;
+                self.waiting = false;
+                self.tasks.clear();
+            }
+            Act::Retry { .. } => self.waiting = true,
+            Act::End { status, reason, .. } => {
+                self.status = status;
+                self.waiting = false;
+                self.interrupted = false;
+                self.stopped = (!status.is_settled()).then_some(status);
+                self.warned = reason == Some(Reason::Failed) && status == StepStatus::Skipped;
+            }
+            Act::TaskStart(task) => _ = self.tasks.insert(task, TaskStatus::Running),
+            Act::TaskEnd(task, status) => _ = self.tasks.insert(task, status),
+            Act::UndoStart { attempt } => {
+                self.undo = Undo::Running;
+                self.undo_attempts = attempt;
+                self.waiting = false;
+                self.tasks.clear();
+            }
+            Act::UndoEnd(status) => {
+                self.undo = Undo::Ended(status);
+                self.waiting = false;
+                match status {
+                    UndoStatus::Undone => self.status = StepStatus::Undone,
+                    UndoStatus::UndoFailed => self.status = StepStatus::UndoFailed,
+                    UndoStatus::Skipped => {}
+                }
+            }
+        }
+    }
+
+    fn resume(&mut self, rollback: bool) {
+        let running = self.status == StepStatus::Running;
+        self.interrupted |= running && !self.waiting;
+        self.waiting = false;
+        if self.undo == Undo::Running {
+            self.undo = Undo::Ended(UndoStatus::UndoFailed);
+        } else if running && rollback {
+            self.status = StepStatus::Cancelled;
+            self.stopped = Some(StepStatus::Cancelled);
+        } else if !rollback && !self.is_settled() {
+            self.status = StepStatus::Pending;
+            self.stopped = None;
+        }
+    }
+}
+
+fn closure(plan: &Plan) -> Vec<Vec<bool>> {
+    let count = plan.steps.len();
+    let mut on: Vec<Vec<bool>> = (0..count)
+        .map(|later| {
+            let needs = |earlier: usize| plan.steps[later].needs.contains(&plan.steps[earlier].id);
+            (0..count).map(|earlier| if plan.parallel { needs(earlier) } else { earlier < later }).collect()
+        })
+        .collect();
+    for by in 0..count {
+        for later in 0..count {
+            for earlier in 0..count {
+                on[later][earlier] |= on[later][by] && on[by][earlier];
+            }
+        }
+    }
+    on
+}
