@@ -1,4 +1,76 @@
 //! One enum becomes a typed, observable, recoverable workflow.
+//!
+//! For commands that have steps: provision a server, configure it, deploy, migrate, upgrade. The enum lists the steps
+//! and their rules; [`#[derive(Workflow)]`](macro@Workflow) makes it a state machine that tracks the current step and
+//! whose order, critical and skippable rules the compiler checks. A failure arrives with its context, and nothing maps
+//! an error back to a step.
+//!
+//! ```
+//! use step_machine::{Failure, StepError, Workflow};
+//!
+//! /// Bring up one server.
+//! #[derive(Workflow, Debug, PartialEq)]
+//! #[workflow(on_failure = "rollback")]
+//! enum ProvisionStep {
+//!     /// Render the templates
+//!     RenderTemplates,
+//!     #[step(undo, weight = 5)]
+//!     Apply,
+//!     #[step(output = u16)]
+//!     GetPort,
+//!     #[step(needs(GetPort), retry(attempts = 3, delay = "10ms"))]
+//!     WaitSsh,
+//!     #[step(skippable)]
+//!     WaitCloudInit,
+//! }
+//! use provision_step::*; // one marker type for each step
+//!
+//! #[derive(Debug, thiserror::Error, StepError)]
+//! enum ProvisionError {
+//!     #[error("port {0} does not answer")]
+//!     #[step_error(kind = "network-connectivity")]
+//!     NoAnswer(u16),
+//! }
+//!
+//! fn provision(answers: bool) -> Result<(), Failure<ProvisionStep, ProvisionError>> {
+//!     let run = ProvisionStep::machine().begin()?;
+//!     let run = run.step(RenderTemplates, |_| Ok::<_, ProvisionError>(()))?;
+//!     let run = run.step(Apply, |cx| {
+//!         cx.progress(0.5);
+//!         Ok::<_, ProvisionError>(())
+//!     })?;
+//!     let (run, port) = run.step(GetPort, |_| Ok::<_, ProvisionError>(2222))?;
+//!     let run = run.step_retry(WaitSsh, |_| if answers { Ok(()) } else { Err(ProvisionError::NoAnswer(port)) })?;
+//!     let run = run.skip(WaitCloudInit, "the image has no cloud-init");
+//!     run.finish()?;
+//!     Ok(())
+//! }
+//!
+//! assert!(provision(true).is_ok());
+//!
+//! let failure = provision(false).unwrap_err();
+//! assert_eq!(failure.step(), Some(ProvisionStep::WaitSsh));
+//! assert_eq!(failure.context().kind(), "network-connectivity");
+//! assert_eq!(failure.context().record().attempt, 3);
+//! let failure = failure.rollback(|step, _| {
+//!     assert_eq!(step, ProvisionStep::Apply);
+//!     Ok::<_, ProvisionError>(())
+//! });
+//! println!("{failure:#}");
+//! ```
+//!
+//! # Where to find what
+//!
+//! - [`Machine`]: you drive, step by step, sync or async.
+//! - [`Failure`] and [`FailureContext`]: what is known when a run does not complete.
+//! - [`event`]: the one record of a run; [`RunState`] is its fold.
+//! - [`Observer`]: sees the events; [`Journal`]: keeps them, so that a run goes on where it was.
+//! - [`StepContext`]: what a step's body may do.
+//!
+//! # Features
+//!
+//! - `derive` (default): the two derives.
+//! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod context;
 pub mod event;
@@ -34,3 +106,10 @@ pub use workflow::{Plan, PlanError, SharedPlan, Skippable, Step, StepInfo, StepO
 
 #[cfg(feature = "derive")]
 pub use step_machine_derive::{StepError, Workflow};
+
+/// The pages whose examples are compiled with the documentation tests.
+#[cfg(all(doctest, feature = "derive"))]
+mod pages {
+    #[doc = include_str!("../../docs/attributes.md")]
+    struct Attributes;
+}

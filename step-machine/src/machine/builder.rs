@@ -145,6 +145,10 @@ impl<W: Workflow> MachineBuilder<W> {
         }
         let is_other = state.plan() != W::plan();
         state.rebase(W::plan().into());
+        // Completed is final: a step that is new since then could never run.
+        if status == RunStatus::Completed && state.steps().iter().any(|step| !step.status().is_settled()) {
+            return Err(JournalError::Over { run, status });
+        }
         let now = self.watch.wall();
         let mut cx = self.context(state, now);
         if status.can_resume() {

@@ -41,7 +41,7 @@ pub struct Settled<W, At, S> {
 impl<W, At, S> Guard<W, At, S>
 where
     W: Workflow,
-    S: RunsAt<At> + Step<Workflow = W>,
+    S: Step + RunsAt<At>,
 {
     #[inline]
     pub(super) fn new(cx: Box<StepContext>) -> Self {
@@ -80,7 +80,7 @@ where
 impl<W, At, S> Settled<W, At, S>
 where
     W: Workflow,
-    S: RunsAt<At> + Step<Workflow = W>,
+    S: Step + RunsAt<At>,
 {
     #[inline]
     pub(super) fn new(cx: Box<StepContext>) -> Self {
@@ -103,7 +103,7 @@ fn returns<W, At, S, E>(
 ) -> Returns<W, At, S, E>
 where
     W: Workflow,
-    S: RunsAt<At> + Step<Workflow = W>,
+    S: Step + RunsAt<At>,
     E: StepError,
 {
     S::Rule::returns(Machine::new(cx), outcome, |machine| {
@@ -160,7 +160,9 @@ impl StepContext {
         if step.status() == StepStatus::Skipped {
             return (Outcome::Skipped, None);
         }
-        match S::Output::deserialize(step.output().unwrap_or(&Value::Null)) {
+        // What the step handed on before it lost its `output` is of no concern any more.
+        let output = step.output().filter(|_| S::Rule::HAS_OUTPUT);
+        match S::Output::deserialize(output.unwrap_or(&Value::Null)) {
             Ok(output) => (Outcome::Done(output), None),
             Err(error) => (Outcome::Failed, Some(Cause::Output(error))),
         }

@@ -93,7 +93,7 @@ impl<W: Workflow, At> Machine<W, At> {
         body: impl FnOnce(&mut StepContext) -> Result<S::Output, E>,
     ) -> Returns<W, At, S, E>
     where
-        S: RunsAt<At> + Step<Workflow = W>,
+        S: Step + RunsAt<At>,
         E: StepError,
     {
         match self.enter(step) {
@@ -114,7 +114,7 @@ impl<W: Workflow, At> Machine<W, At> {
         body: impl AsyncFnOnce(&mut StepContext) -> Result<S::Output, E>,
     ) -> Returns<W, At, S, E>
     where
-        S: RunsAt<At> + Step<Workflow = W>,
+        S: Step + RunsAt<At>,
         E: StepError,
     {
         match self.enter(step) {
@@ -155,7 +155,7 @@ impl<W: Workflow, At> Machine<W, At> {
         mut body: impl FnMut(&mut StepContext) -> Result<S::Output, E>,
     ) -> Returns<W, At, S, E>
     where
-        S: RunsAt<At> + Step<Workflow = W>,
+        S: Step + RunsAt<At>,
         E: StepError,
     {
         let mut guard = match self.enter(step) {
@@ -198,7 +198,7 @@ impl<W: Workflow, At> Machine<W, At> {
     #[inline]
     pub fn enter<S>(mut self, step: S) -> Entry<W, At, S>
     where
-        S: RunsAt<At> + Step<Workflow = W>,
+        S: Step + RunsAt<At>,
     {
         let _ = step;
         if self.cx.begin_step(S::STEP.index()) {
@@ -213,7 +213,7 @@ impl<W: Workflow, At> Machine<W, At> {
     /// A step that has settled before, under the same id in the same journal, stays as it was.
     pub fn skip<S>(mut self, step: S, why: impl Into<Text>) -> Machine<W, S::Next>
     where
-        S: Skippable + RunsAt<At> + Step<Workflow = W>,
+        S: Step + Skippable + RunsAt<At>,
     {
         let _ = step;
         self.cx.skip_step(S::STEP.index(), why.into());

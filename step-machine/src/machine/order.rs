@@ -2,8 +2,6 @@
 
 use std::marker::PhantomData;
 
-use crate::workflow::Step;
-
 /// A step that may run when the machine is at `At`.
 // The bound stands on the step and not on the state: with one impl for each state rustc would infer the step from the
 // state and say "mismatched types" instead of this.
@@ -12,7 +10,7 @@ use crate::workflow::Step;
     label = "the workflow is at `{At}`, where `{Self}` is not a next step",
     note = "`at::X` says that `X` is the next step, `End` that there is none; in a parallel workflow a step runs while it is `Todo` and all that it needs is `Done`"
 )]
-pub trait RunsAt<At>: Step {
+pub trait RunsAt<At> {
     /// Where the machine is once the step is settled.
     type Next;
 }
