@@ -112,4 +112,7 @@ pub use step_machine_derive::{StepError, Workflow};
 mod pages {
     #[doc = include_str!("../../docs/attributes.md")]
     struct Attributes;
+
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
 }

@@ -94,6 +94,29 @@ impl<W> fmt::Debug for Report<W> {
 ///
 /// `{}` is one line, `{:#}` the whole story; the step's own error is the [`source`](Error::source).
 ///
+/// # Examples
+///
+/// ```
+/// use step_machine::{Cause, Failure, Workflow};
+///
+/// #[derive(Workflow, Debug, PartialEq)]
+/// enum Deploy { Download, Start }
+/// use deploy::*;
+///
+/// fn run() -> Result<(), Failure<Deploy, std::io::Error>> {
+///     let run = Deploy::machine().begin()?;
+///     let run = run.step(Download, |_| Ok(()))?;
+///     let run = run.step(Start, |_| Err(std::io::ErrorKind::AddrInUse.into()))?;
+///     run.finish()?;
+///     Ok(())
+/// }
+///
+/// let failure = run().unwrap_err();
+/// assert_eq!(failure.step(), Some(Deploy::Start));
+/// assert_eq!(failure.context().record().step_number, 2);
+/// assert!(matches!(failure.cause(), Cause::Error(error) if error.kind() == std::io::ErrorKind::AddrInUse));
+/// ```
+///
 /// A workflow that declares `on_failure = "rollback"` stays open until [`rollback`](Self::rollback) is called; a
 /// failure that is dropped without it, or turned into its context, ends the run as failed.
 pub struct Failure<W, E>(Box<Inner<W, E>>);

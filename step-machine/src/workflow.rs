@@ -12,6 +12,27 @@ use crate::rule::Rule;
 use crate::time::millis_option;
 
 /// An enum whose variants are the steps of a workflow. Written by `#[derive(Workflow)]`.
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::Workflow;
+///
+/// /// Bring out a version.
+/// #[derive(Workflow, Debug, PartialEq)]
+/// enum Release {
+///     /// Compile and test
+///     Build,
+///     #[step(id = "upload", critical = false)]
+///     Publish,
+/// }
+///
+/// assert_eq!(Release::NAME, "release");
+/// assert_eq!(Release::from_id("upload"), Some(Release::Publish));
+/// assert_eq!(Release::Build.info().description, "Compile and test");
+/// assert!(!Release::plan().steps[1].critical);
+/// assert_eq!(Release::steps().map(|step| step.id()).collect::<Vec<_>>(), ["build", "upload"]);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a workflow",
     label = "needs `#[derive(Workflow)]` on an enum"
@@ -76,14 +97,8 @@ pub trait Step: 'static {
 /// What a step may hand on: anything that can be recorded and read back.
 ///
 /// Implemented for every type that has the bounds.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the output of a step",
-    label = "an output is recorded and read back: it is `Serialize`, `Deserialize` and `Send`, and owns its data",
-    note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to `{Self}`"
-)]
 pub trait StepOutput: Serialize + DeserializeOwned + Send + 'static {}
 
-#[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> StepOutput for T {}
 
 /// A step that may be skipped on purpose: its variant says `#[step(skippable)]`.

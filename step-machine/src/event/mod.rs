@@ -4,21 +4,26 @@
 //! [`Kind`]. As JSON an event is one flat object; readers tolerate types and fields that they do not know.
 
 mod kind;
+mod payload;
 mod read;
 mod record;
+mod step_ref;
+mod words;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-pub use kind::{
-    EventType, Kind, Level, OutputLine, Reason, RunEnd, RunResume, RunStart, RunStatus, Stalled, StepEnd, StepRef,
-    StepRetry, StepStart, StepStatus, StepUpdate, TaskEnd, TaskStart, TaskStatus, TaskUpdate, UndoEnd, UndoStart,
-    UndoStatus, Unknown,
+pub use kind::{EventType, Kind};
+pub use payload::{
+    OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd, TaskStart,
+    TaskUpdate, UndoEnd, UndoStart, Unknown,
 };
 pub use read::{EventLines, ReadError, ReadErrorKind};
 pub use record::{Effect, ErrorRecord, FailureRecord, RollbackRecord, StepRecord, UndoRecord};
+pub use step_ref::StepRef;
+pub use words::{Level, Reason, RunStatus, StepStatus, TaskStatus, UndoStatus};
 
 use crate::run_id::RunId;
 use crate::time::{millis, millis_option, rfc3339};

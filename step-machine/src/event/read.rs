@@ -123,11 +123,13 @@ impl Event {
             Value::Object(fields) => fields,
             other => return Err(ReadErrorKind::NotAnObject { found: name_of(&other) }),
         };
+        // The version first: a newer one may have another header.
+        let version = fields.get("v").and_then(Value::as_u64).and_then(|v| u16::try_from(v).ok());
+        if let Some(found) = version.filter(|&found| found > EVENT_VERSION) {
+            return Err(ReadErrorKind::Version { found });
+        }
         let header = HEADER_FIELDS.iter().filter_map(|&name| Some((name.to_owned(), fields.remove(name)?))).collect();
         let header: Header = read_fields(header)?;
-        if header.v > EVENT_VERSION {
-            return Err(ReadErrorKind::Version { found: header.v });
-        }
         let kind = Kind::from_fields(header.kind, fields).map_err(|error| ReadErrorKind::field(&error))?;
         Ok(Self {
             v: header.v,

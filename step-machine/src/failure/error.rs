@@ -150,7 +150,6 @@ impl<E: StepError> Cause<E> {
     fn plain(&self, kind: &'static str, effect: Effect) -> ErrorRecord {
         ErrorRecord { kind: Cow::Borrowed(kind), message: self.to_string(), chain: Vec::new(), effect }
     }
-
 }
 
 impl<E: Error + 'static> Cause<E> {

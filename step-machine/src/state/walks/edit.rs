@@ -97,7 +97,7 @@ impl Edit {
             found.push(PlanChange::Lost { step: id(old) });
         }
         if !plan.parallel {
-            for &second in &reached {
+            for &second in reached.iter().filter(|&&old| now(old).is_some()) {
                 let passed = reached.iter().filter(|&&first| first < second && now(first) > now(second));
                 found.extend(passed.map(|&first| PlanChange::Reordered { first: id(first), second: id(second) }));
             }

@@ -35,7 +35,7 @@ prop_compose! {
         // Tenths, many of which are not exact in a binary number.
         weight in (1..200_u8).prop_map(|tenths| f64::from(tenths) / 10.0),
         rank in 0..8_u8,
-        // Two of every five steps at the most, or parallel plans would all be chains.
+        // A quarter of the steps that could be needed, or parallel plans would all be chains.
         needs in (any::<u16>(), any::<u16>()).prop_map(|(some, other)| some & other),
     ) -> Draft {
         Draft { rules: [critical, skippable, undo, output], retry, weight, rank, needs }

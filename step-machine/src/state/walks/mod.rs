@@ -1,5 +1,5 @@
-//! Random walks through random plans: whatever the rules allow folds, the same way each time, and
-//! whatever they forbid is refused for the right reason and changes nothing.
+//! Random walks through random plans: whatever the rules allow folds, the same way each time, and whatever they forbid
+//! is refused for the right reason and changes nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
@@ -46,7 +46,7 @@ fn replay(events: &[Event], mut each: impl FnMut(&RunState, &RunState, &Event) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_legal_walk_folds_to_what_the_model_says(script in scripts()) {
@@ -188,7 +188,7 @@ proptest! {
             match &event.kind {
                 Kind::RunResume(resume) => {
                     ended.clear();
-                    // An edit may move the steps, and the next life of the undone ones is not their own.
+                    // An edit may move the steps, and then the places are those of others.
                     if resume.plan.is_some() {
                         undone.clear();
                     }

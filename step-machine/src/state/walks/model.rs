@@ -31,6 +31,7 @@ pub(super) struct Life {
     pub(super) stopped: Option<StepStatus>,
     /// The tasks of the attempt that goes on or was the last.
     pub(super) tasks: BTreeMap<u8, TaskStatus>,
+    fraction: f64,
     warned: bool,
 }
 
@@ -45,6 +46,7 @@ impl Life {
             undo_attempts: 0,
             stopped: None,
             tasks: BTreeMap::new(),
+            fraction: 0.0,
             warned: false,
         }
     }
@@ -139,6 +141,7 @@ impl Model {
         let found = &mut Vec::new();
         let count = |is: fn(&Life) -> bool| self.lives.iter().filter(|life| is(life)).count();
         differ(found, &self.plan, state.plan());
+        differ(found, &self.stopper(), &state.halted_step());
         differ(found, &self.run, &state.status());
         differ(found, &count(Life::is_settled), &state.progress().completed);
         differ(found, &count(|life| life.warned), &state.warnings());
@@ -155,10 +158,12 @@ impl Model {
                 undo: step.undo(),
                 undo_attempts: step.undo_attempts(),
                 tasks: tasks.collect(),
+                fraction: life.fraction,
                 stopped: life.stopped,
                 warned: life.warned,
             };
             differ(found, life, &seen);
+            differ(found, &if life.is_settled() { 1.0 } else { life.fraction }, &step.fraction());
         }
         std::mem::take(found)
     }
@@ -167,18 +172,23 @@ impl Model {
 impl Life {
     fn act(&mut self, act: Act) {
         match act {
-            Act::Update(_) | Act::Line | Act::Stalled | Act::TaskUpdate(..) => {}
+            Act::Line | Act::Stalled | Act::TaskUpdate(..) => {}
+            Act::Update(fraction) => self.fraction = fraction.unwrap_or(self.fraction),
             Act::Start { attempt } => {
                 self.status = StepStatus::Running;
                 self.attempts = attempt;
                 self.waiting = false;
                 self.tasks.clear();
             }
-            Act::Retry { .. } => self.waiting = true,
+            Act::Retry { .. } => {
+                self.waiting = true;
+                self.fraction = 0.0;
+            }
             Act::End { status, reason, .. } => {
                 self.status = status;
                 self.waiting = false;
                 self.interrupted = false;
+                self.fraction = if status.is_settled() { 0.0 } else { self.fraction };
                 self.stopped = (!status.is_settled()).then_some(status);
                 self.warned = reason == Some(Reason::Failed) && status == StepStatus::Skipped;
             }
@@ -213,6 +223,7 @@ impl Life {
             self.stopped = Some(StepStatus::Cancelled);
         } else if !rollback && !self.is_settled() {
             self.status = StepStatus::Pending;
+            self.fraction = 0.0;
             self.stopped = None;
         }
     }

@@ -150,11 +150,11 @@ fn undoing_follows_the_new_order() {
 
 #[test]
 fn a_longer_plan_does_not_lower_the_percentage() {
-    // 0.625 % are shown as 0.63; computed anew for the longer plan they come out a hair lower, which would be 0.62.
+    // 10.625 % are shown as 10.63; computed anew for the longer plan they come out a hair lower, which would be 10.62.
     let weigh = |id: &str, weight| StepInfo { weight, ..new(id) };
-    let short = Plan::new("walk", [weigh("render", 1.0), weigh("apply", 159.0)]);
+    let short = Plan::new("walk", [weigh("render", 17.0), weigh("apply", 143.0)]);
     let mut long = short.clone();
-    long.steps.push(weigh("report", 2.0));
+    long.steps.push(weigh("report", 3.0));
     let walk = run(short, [start(0), completed(0)]);
     let shown = walk.state.progress().percentage;
     assert!(resumed(&walk, false, long).progress().percentage >= shown, "{shown}");
