@@ -1,1 +1,15 @@
-//! What the example flows share.
+//! What the example flows share: the command line, the screen, the environment, and the world that they work on.
+//!
+//! The world is small but real. The infrastructure is a folder and a server process on a loopback port; `tofu` is a
+//! program that is run, with files that it reads and writes; a step that fails does so because something broke.
+
+pub mod cli;
+pub mod damage;
+pub mod environment;
+pub mod instance;
+pub mod process;
+pub mod screen;
+pub mod site;
+pub mod steps;
+pub mod template;
+pub mod tofu;

@@ -1,0 +1,177 @@
+//! `cargo run --example provision`: brings up an instance on this machine, step by step, and takes a half-created one
+//! back where a step fails.
+//!
+//! The workflow is [`ProvisionStep`](step_machine_examples::steps::ProvisionStep), the command that runs it stands in
+//! `command.rs`. This file is the program around them: its options, its exit codes, and what a Ctrl-C does.
+
+mod command;
+mod drive;
+mod error;
+mod sabotage;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use step_machine_examples::cli::{self, FlowArgs, SiteArgs, complain, give_up, shown, tell};
+use step_machine_examples::environment::{Environment, Provisioning};
+use step_machine_examples::site::Site;
+use step_machine_examples::steps::ProvisionStep;
+use step_machine_examples::{instance, tofu};
+
+use command::ProvisionCommand;
+use drive::{Outcome, drive};
+use sabotage::Saboteur;
+
+/// Bring up an instance on this machine: a folder and a server on a loopback port.
+///
+/// Exit codes: 0 completed, 1 failed, 2 wrong usage, 3 completed with warnings under --strict, 130 cancelled by Ctrl-C.
+/// An instance that is there already is replaced, and what a failed or cancelled run has created is removed.
+/// `configure` sets the instance up, `provision destroy` ends it; it also ends when its folder is removed, or when
+/// nobody asked it anything for 15 minutes.
+#[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    flow: FlowArgs<ProvisionStep>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(clap::Args)]
+struct Options {
+    /// Leave what a failed run has created, to look into it
+    #[arg(long)]
+    no_rollback: bool,
+    /// Do not wait for the first boot of the instance
+    #[arg(long)]
+    no_cloud_init: bool,
+    /// Use the `tofu` on the PATH (OpenTofu 1.6 or later), and not the built-in stand-in
+    #[arg(long)]
+    tofu: bool,
+}
+
+#[derive(Subcommand)]
+enum Other {
+    /// End the instance and remove its environment
+    Destroy {
+        #[command(flatten)]
+        site: SiteArgs,
+    },
+    /// What OpenTofu runs to create and destroy an instance
+    #[command(hide = true)]
+    Instance { verb: Verb, user_data: PathBuf },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Verb {
+    Start,
+    Serve,
+    Stop,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().map(PathBuf::from).unwrap_or_default();
+    // A site calls this program by the name `tofu` where it has no other one.
+    if name.file_stem().is_some_and(|name| name == "tofu") {
+        return end(tofu::main(arguments));
+    }
+    let cli = Cli::parse();
+    match cli.other {
+        None => provision(&cli.flow, &cli.options).unwrap_or_else(|error| give_up(&*error, cli::FAILED)),
+        Some(Other::Destroy { site }) => end(destroy(&site)),
+        Some(Other::Instance { verb: Verb::Start, user_data }) => end(instance::start(&user_data)),
+        Some(Other::Instance { verb: Verb::Serve, user_data }) => end(instance::serve(&user_data)),
+        Some(Other::Instance { verb: Verb::Stop, user_data }) => end(instance::stop(&user_data)),
+    }
+}
+
+/// Brings the instance up, and tells how that went.
+fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let site = flow.site()?;
+    if !site.is_ours()? {
+        complain(&format!("error: {} holds something else; name a new folder", shown(site.root())));
+        return Ok(ExitCode::from(cli::USAGE));
+    }
+    let program = std::env::current_exe()?;
+    let tofu = if options.tofu { find_tofu() } else { Some(program.clone()) };
+    let Some(tofu) = tofu else {
+        complain("error: there is no `tofu` on the PATH; without --tofu a built-in stand-in is used");
+        return Ok(ExitCode::from(cli::USAGE));
+    };
+    let environment = Environment::new("web-1", &site)?;
+    site.prepare(&tofu)?;
+    let command = ProvisionCommand {
+        name: environment.name().to_owned(),
+        port: instance::free_port()?,
+        token: instance::new_token(),
+        wait_for_cloud_init: !options.no_cloud_init,
+        program,
+        site,
+    };
+    let mut machine = flow.machine(ProvisionStep::machine()).input(command.site.root());
+    if let Some(step) = flow.fail_at {
+        machine = machine.observe(Saboteur::new(step, &command));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(drive(&command, machine, !options.no_rollback));
+    settle(outcome?, environment, &command.site, flow, options)
+}
+
+/// Saves the environment in its new state and tells how the run went.
+fn settle(
+    outcome: Outcome,
+    environment: Environment<Provisioning>,
+    site: &Site,
+    flow: &FlowArgs<ProvisionStep>,
+    options: &Options,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let (mut failure, code) = match outcome {
+        Outcome::Up(report, instance) => {
+            let environment = environment.provisioned(instance, site)?;
+            let code = flow.completed(&report);
+            flow.say(&format!("{} answers at {}", environment.name(), environment.instance().address()));
+            flow.say(&format!("environment: {}", shown(&site.environment())));
+            flow.say(&format!("set it up:   {}", flow.place.command_line("configure", "")));
+            flow.say(&format!("end it:      {}", flow.place.command_line("provision", "destroy")));
+            return Ok(code);
+        }
+        Outcome::Failed(failure) => (failure, cli::FAILED),
+        Outcome::Cancelled(failure) => (failure, cli::CANCELLED),
+    };
+    flow.failed(&mut failure, site);
+    environment.failed(failure, site)?;
+    complain(&format!("environment: {}", shown(&site.environment())));
+    if code == cli::CANCELLED && !options.no_rollback {
+        complain("cancelled: what it had created is gone");
+    }
+    if options.no_rollback {
+        complain(&format!("nothing was taken back; end it: {}", flow.place.command_line("provision", "destroy")));
+    }
+    Ok(ExitCode::from(code))
+}
+
+fn destroy(place: &SiteArgs) -> std::io::Result<()> {
+    let was_there = Site::at(&place.dir)?.destroy()?;
+    let text = if was_there { "the instance is gone" } else { "there is no environment" };
+    tell(&format!("{}: {text}", place.dir.display()));
+    Ok(())
+}
+
+/// The `tofu` on the PATH.
+fn find_tofu() -> Option<PathBuf> {
+    let name = format!("tofu{}", std::env::consts::EXE_SUFFIX);
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(&name)).find(|program| program.is_file())
+}
+
+fn end<E: Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => give_up(&error, cli::FAILED),
+    }
+}

@@ -1,0 +1,163 @@
+//! The command line that the flows share, and how they end.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+use step_machine::observe::JsonLines;
+use step_machine::{FailureContext, MachineBuilder, Report, Workflow};
+
+use crate::screen::{Screen, seconds};
+use crate::site::Site;
+
+/// It went wrong.
+pub const FAILED: u8 = 1;
+/// It was not asked for in a way that makes sense.
+pub const USAGE: u8 = 2;
+/// It completed, but not without warnings, and `--strict` was given.
+pub const WARNINGS: u8 = 3;
+/// Ctrl-C.
+pub const CANCELLED: u8 = 130;
+
+/// How a run is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One line for each step on standard output
+    #[default]
+    Text,
+    /// One event a line as JSON on standard output; everything for people goes to standard error
+    Json,
+}
+
+// Below `target`, so that a clean clone stays clean and `cargo clean` takes the instance with it.
+const DEFAULT_DIR: &str = "target/step-machine-demo";
+
+/// Where the environment is.
+#[derive(Debug, Clone, Args)]
+pub struct SiteArgs {
+    /// The folder of the environment; it is made where it does not exist
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
+    pub dir: PathBuf,
+}
+
+impl SiteArgs {
+    /// What a person types to run an example on the same environment.
+    pub fn command_line(&self, example: &str, arguments: &str) -> String {
+        let mut line = format!("cargo run --example {example}");
+        let dir =
+            if self.dir == Path::new(DEFAULT_DIR) { String::new() } else { format!(" --dir {}", self.dir.display()) };
+        if !(arguments.is_empty() && dir.is_empty()) {
+            line.push_str(" --");
+        }
+        let space = if arguments.is_empty() { "" } else { " " };
+        format!("{line}{space}{arguments}{dir}")
+    }
+}
+
+/// The options of a flow.
+#[derive(Debug, Clone, Args)]
+pub struct FlowArgs<W: Workflow + Clone> {
+    /// Where the environment is.
+    #[command(flatten)]
+    pub place: SiteArgs,
+    /// How the run is told
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Break what this step works with, to see it fail
+    #[arg(long, value_name = "STEP-ID", value_parser = step_id::<W>())]
+    pub fail_at: Option<W>,
+    /// The id of the run; without one, a new id is made
+    #[arg(long, value_name = "RUN")]
+    pub id: Option<String>,
+    /// Where the traces of failures go [default: the folder `traces` of the environment]
+    #[arg(long, value_name = "DIR")]
+    pub trace_dir: Option<PathBuf>,
+    /// End with exit code 3 where the run completed with warnings
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Takes the ids of the steps of `W`, and lists them where it is given another one.
+fn step_id<W: Workflow + Clone>() -> impl TypedValueParser<Value = W> {
+    let ids = W::plan().steps.iter().map(|step| PossibleValue::new(step.id.as_str()).help(step.description.as_str()));
+    PossibleValuesParser::new(ids.collect::<Vec<_>>())
+        .try_map(|id| W::from_id(&id).ok_or_else(|| format!("`{}` has no step `{id}`", W::NAME)))
+}
+
+impl<W: Workflow + Clone> FlowArgs<W> {
+    /// The folder of the environment.
+    pub fn site(&self) -> io::Result<Site> {
+        Site::at(&self.place.dir)
+    }
+
+    /// A machine that tells its run as the options say.
+    pub fn machine(&self, machine: MachineBuilder<W>) -> MachineBuilder<W> {
+        let machine = match &self.id {
+            Some(id) => machine.id(id.as_str()),
+            None => machine,
+        };
+        match self.format {
+            Format::Text => machine.observe(Screen::stdout()),
+            Format::Json => machine.observe(JsonLines::new(io::stdout())),
+        }
+    }
+
+    /// Says something for people.
+    pub fn say(&self, line: &str) {
+        match self.format {
+            Format::Text => tell(line),
+            Format::Json => complain(line),
+        }
+    }
+
+    /// Says how a completed run went, and gives the exit code for it.
+    pub fn completed(&self, report: &Report<W>) -> ExitCode {
+        for fault in report.observer_faults() {
+            complain(&format!("{} panicked {} times: what it showed may be wrong", fault.observer, fault.panics));
+        }
+        let warnings = report.warnings().count();
+        let took = seconds(report.duration());
+        let took = took.trim();
+        match warnings {
+            0 => self.say(&format!("completed in {took}")),
+            1 => self.say(&format!("completed with 1 warning in {took}")),
+            _ => self.say(&format!("completed with {warnings} warnings in {took}")),
+        }
+        ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
+    }
+
+    /// Writes the trace of a failure and tells the whole story.
+    pub fn failed(&self, failure: &mut FailureContext<W>, site: &Site) {
+        let traces = self.trace_dir.clone().unwrap_or_else(|| site.traces());
+        if let Err(error) = failure.write_trace(&traces) {
+            complain(&format!("cannot write a trace to {}: {error}", traces.display()));
+        }
+        complain(&format!("{failure:#}"));
+    }
+}
+
+/// Says something on standard output.
+pub fn tell(line: &str) {
+    // A reader that went away is no reason to fail.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Says on standard error what is wrong.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Says on standard error what is wrong, with everything behind it, and gives the exit code `code`.
+pub fn give_up(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    complain(&format!("error: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")));
+    ExitCode::from(code)
+}
+
+/// A path as a person would type it.
+pub fn shown(path: &Path) -> std::path::Display<'_> {
+    let here = std::env::current_dir();
+    here.ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path).display()
+}

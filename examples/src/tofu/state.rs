@@ -1,0 +1,115 @@
+//! The state file: what exists, as far as is known.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{TofuError, file, read_json};
+
+const NAME: &str = "terraform.tfstate";
+
+/// `terraform.tfstate`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct State {
+    version: u32,
+    serial: u64,
+    outputs: BTreeMap<String, OutputValue>,
+    resources: Vec<StoredResource>,
+}
+
+/// A value that the configuration hands out.
+#[derive(Serialize, Deserialize)]
+pub(super) struct OutputValue {
+    value: Value,
+}
+
+/// A resource that exists, or was begun.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StoredResource {
+    pub(super) name: String,
+    /// Its creation began and did not end.
+    pub(super) tainted: bool,
+    pub(super) output: Map<String, Value>,
+}
+
+impl State {
+    pub(super) fn read(folder: &Path) -> Result<Self, TofuError> {
+        match read_json(folder, NAME) {
+            Err(TofuError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Self::empty()),
+            read => read,
+        }
+    }
+
+    fn empty() -> Self {
+        Self { version: 4, serial: 0, outputs: BTreeMap::new(), resources: Vec::new() }
+    }
+
+    /// Writes it to a new file first: a crash leaves the old state or the new one.
+    pub(super) fn write(&mut self, folder: &Path) -> Result<(), TofuError> {
+        self.serial += 1;
+        let write = || {
+            let new = folder.join(format!("{NAME}.new"));
+            fs::write(&new, serde_json::to_string_pretty(self)?)?;
+            fs::rename(&new, folder.join(NAME))
+        };
+        write().map_err(|source| file(NAME, source))
+    }
+
+    pub(super) fn is_complete(&self, name: &str) -> bool {
+        self.resources.iter().any(|resource| resource.name == name && !resource.tainted)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.resources.iter().map(|resource| resource.name.clone()).collect()
+    }
+
+    pub(super) fn put(&mut self, resource: StoredResource) {
+        self.remove(&resource.name.clone());
+        self.resources.push(resource);
+    }
+
+    pub(super) fn untaint(&mut self, name: &str) {
+        for resource in self.resources.iter_mut().filter(|resource| resource.name == name) {
+            resource.tainted = false;
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.resources.retain(|resource| resource.name != name);
+    }
+
+    pub(super) fn set_outputs(&mut self, outputs: BTreeMap<String, Value>) {
+        self.outputs = outputs.into_iter().map(|(name, value)| (name, OutputValue { value })).collect();
+    }
+
+    pub(super) fn outputs(&self) -> &BTreeMap<String, OutputValue> {
+        &self.outputs
+    }
+}
+
+/// The lock on the state. Goes with its value.
+pub(super) struct StateLock {
+    path: PathBuf,
+}
+
+impl StateLock {
+    pub(super) fn take(folder: &Path) -> Result<Self, TofuError> {
+        let path = folder.join(format!(".{NAME}.lock.info"));
+        match File::create_new(&path) {
+            Ok(_) => Ok(Self { path }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(TofuError::Locked { lock: path }),
+            Err(source) => Err(file(NAME, source)),
+        }
+    }
+}
+
+impl Drop for StateLock {
+    fn drop(&mut self) {
+        // Whoever finds it later is told its path.
+        let _ = fs::remove_file(&self.path);
+    }
+}
