@@ -152,7 +152,7 @@ pub(crate) mod millis {
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let millis = f64::deserialize(deserializer)?;
-        from_f64(millis).ok_or_else(|| D::Error::custom(format!("{millis} is not a time span in milliseconds")))
+        from_f64(millis).ok_or_else(|| D::Error::custom(format!("{millis:?} is not a time span in milliseconds")))
     }
 }
 
@@ -172,6 +172,6 @@ pub(crate) mod millis_option {
         };
         millis::from_f64(span)
             .map(Some)
-            .ok_or_else(|| D::Error::custom(format!("{span} is not a time span in milliseconds")))
+            .ok_or_else(|| D::Error::custom(format!("{span:?} is not a time span in milliseconds")))
     }
 }

@@ -177,6 +177,9 @@ impl Plan {
                 return Err(PlanError::BadWeight { step: step.id.clone(), weight: step.weight });
             }
         }
+        if !self.total_weight().is_finite() {
+            return Err(PlanError::TotalWeight);
+        }
         self.check_needs()
     }
 
@@ -302,6 +305,9 @@ pub enum PlanError {
         /// One step of the circle.
         step: String,
     },
+    /// Weights whose sum is not a finite number.
+    #[error("the weights of the steps add up to more than a number can hold")]
+    TotalWeight,
     /// A weight that is not a finite number above zero.
     #[error("step `{step}` has the weight {weight}; a weight is a finite number above zero")]
     BadWeight {

@@ -51,6 +51,9 @@ pub struct StepRecord {
     pub name: String,
     /// Where it was left.
     pub status: StepStatus,
+    /// Where it was left before its effect was taken back, where that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_undo: Option<StepStatus>,
     /// Why, where the status does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::story::Story;
-use crate::event::{Effect, ErrorRecord, FailureRecord, RollbackRecord, RunStatus, StepRecord, StepStatus, UndoRecord};
+use crate::event::{
+    Effect, ErrorRecord, FailureRecord, RollbackRecord, RunStatus, StepRecord, StepStatus, UndoRecord, UndoStatus,
+};
 use crate::run_id::RunId;
 use crate::state::{RunState, StepState, Undo};
 use crate::time::timestamp;
@@ -97,14 +99,14 @@ impl<W: Workflow> FailureContext<W> {
         &self.record.error.kind
     }
 
-    /// The steps that completed, in declared order.
+    /// The steps that completed before the run stopped, in declared order, whether they were undone since or not.
     pub fn completed(&self) -> impl Iterator<Item = W> {
-        self.with_status(StepStatus::Completed)
+        self.ended_as(StepStatus::Completed)
     }
 
     /// The steps that were skipped, on purpose or as failed non-critical ones, in declared order.
     pub fn skipped(&self) -> impl Iterator<Item = W> {
-        self.with_status(StepStatus::Skipped)
+        self.ended_as(StepStatus::Skipped)
     }
 
     /// The steps that never ran, in declared order.
@@ -113,8 +115,8 @@ impl<W: Workflow> FailureContext<W> {
         pending.filter_map(|step| W::from_id(step.id.id()))
     }
 
-    fn with_status(&self, status: StepStatus) -> impl Iterator<Item = W> {
-        let steps = self.record.steps.iter().filter(move |step| step.status == status);
+    fn ended_as(&self, status: StepStatus) -> impl Iterator<Item = W> {
+        let steps = self.record.steps.iter().filter(move |step| step.before_undo.unwrap_or(step.status) == status);
         steps.filter_map(|step| W::from_id(step.id.id()))
     }
 }
@@ -212,6 +214,7 @@ fn row(state: &RunState, index: usize, step: &StepState) -> StepRecord {
         id: state.step_ref(index),
         name: state.plan().steps[index].name.clone(),
         status: step.status(),
+        before_undo: step.before_undo(),
         reason: step.reason(),
         message: message.or_else(|| step.error().map(|error| error.message.clone())),
         attempts: step.attempts(),
@@ -222,28 +225,27 @@ fn row(state: &RunState, index: usize, step: &StepState) -> StepRecord {
 
 /// The undos that ended, in the order in which they ran.
 fn rollback(state: &RunState) -> Option<RollbackRecord> {
-    let mut undos: Vec<(usize, UndoRecord)> = Vec::new();
-    for (index, step) in state.steps().iter().enumerate() {
-        if let Undo::Ended(status) = step.undo() {
-            undos.push((
-                index,
-                UndoRecord {
-                    step: state.step_ref(index),
-                    status,
-                    message: step.undo_message().map(str::to_owned),
-                    error: step.undo_error().cloned(),
-                },
-            ));
-        }
-    }
+    let ended = |index: &usize| matches!(state.steps()[*index].undo(), Undo::Ended(_));
+    let undos: Vec<UndoRecord> = state
+        .newest_first((0..state.steps().len()).filter(ended))
+        .into_iter()
+        .filter_map(|index| undo(state, index))
+        .collect();
     if undos.is_empty() {
         return None;
     }
-    undos.sort_by_key(|&(index, _)| std::cmp::Reverse(state.undo_order(index)));
-    let stuck = undos.iter().any(|(_, undo)| undo.error.is_some());
-    Some(RollbackRecord {
-        status: if stuck { RunStatus::Stuck } else { RunStatus::RolledBack },
-        undos: undos.into_iter().map(|(_, undo)| undo).collect(),
+    let stuck = undos.iter().any(|undo| undo.status == UndoStatus::UndoFailed);
+    Some(RollbackRecord { status: if stuck { RunStatus::Stuck } else { RunStatus::RolledBack }, undos })
+}
+
+fn undo(state: &RunState, index: usize) -> Option<UndoRecord> {
+    let step = &state.steps()[index];
+    let Undo::Ended(status) = step.undo() else { return None };
+    Some(UndoRecord {
+        step: state.step_ref(index),
+        status,
+        message: step.undo_message().map(str::to_owned),
+        error: step.undo_error().cloned(),
     })
 }
 

@@ -15,17 +15,21 @@ impl Story<'_> {
     /// What failed, on one line, without the error's own text: that is the source.
     pub(crate) fn headline(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failure = self.0;
+        let ended = match &*failure.error.kind {
+            "cancelled" => "was cancelled".to_owned(),
+            kind => format!("failed ({kind})"),
+        };
+        let workflow = &failure.workflow;
         match &failure.step {
-            Some(step) => write!(
-                f,
-                "step {}/{} `{step}` of `{}` failed ({}) after {}",
-                failure.step_number,
-                failure.total_steps,
-                failure.workflow,
-                failure.error.kind,
-                short(failure.step_duration),
-            ),
-            None => write!(f, "`{}` failed ({}) outside of its steps", failure.workflow, failure.error.kind),
+            Some(step) => {
+                let (number, total) = (failure.step_number, failure.total_steps);
+                write!(
+                    f,
+                    "step {number}/{total} `{step}` of `{workflow}` {ended} after {}",
+                    short(failure.step_duration)
+                )
+            }
+            None => write!(f, "`{workflow}` {ended} outside of its steps"),
         }
     }
 
@@ -128,7 +132,8 @@ fn mark(status: StepStatus) -> char {
 }
 
 fn told(step: &StepRecord) -> String {
-    let mut text = match (step.status, step.attempts) {
+    let ended = step.before_undo.unwrap_or(step.status);
+    let mut text = match (ended, step.attempts) {
         (StepStatus::Pending, 0) => "never ran".to_owned(),
         (status, 0) => status.to_string(),
         (status, _) => format!("{status} in {}, begun at {}", short(step.duration), short(step.started)),
@@ -136,7 +141,12 @@ fn told(step: &StepRecord) -> String {
     if step.attempts > 1 {
         let _ = write!(text, ", {} attempts", step.attempts);
     }
-    if let (StepStatus::Skipped, Some(message)) = (step.status, &step.message) {
+    match step.status {
+        StepStatus::Undone => text.push_str(", then undone"),
+        StepStatus::UndoFailed => text.push_str(", not undone"),
+        _ => {}
+    }
+    if let (StepStatus::Skipped, Some(message)) = (ended, &step.message) {
         let _ = write!(text, ": {}", message.lines().next().unwrap_or_default());
     }
     text

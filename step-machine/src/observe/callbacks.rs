@@ -71,7 +71,7 @@ impl Callbacks {
 
 impl fmt::Debug for Callbacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Callbacks").field("callbacks", &self.callbacks.len()).finish()
+        f.debug_struct("Callbacks").field("callbacks", &self.callbacks.len()).finish_non_exhaustive()
     }
 }
 

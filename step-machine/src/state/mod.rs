@@ -3,7 +3,8 @@
 //! [`RunState::apply`] is the one transition function. The writer, replay and every reader use it, so they cannot
 //! disagree about what a legal run is.
 
-mod apply;
+mod check;
+mod commit;
 mod illegal;
 mod plain;
 mod rebase;
@@ -271,10 +272,15 @@ impl RunState {
 
     /// The positions of the steps that were begun, can be undone and are not yet, newest first in the order of needs.
     pub fn to_undo(&self) -> Vec<usize> {
+        self.newest_first((0..self.steps.len()).filter(|&index| self.wants_undo(index)))
+    }
+
+    /// Sorts positions into the order in which they are undone.
+    pub(crate) fn newest_first(&self, positions: impl Iterator<Item = usize>) -> Vec<usize> {
         let ranks = self.undo_ranks();
-        let mut indices: Vec<usize> = (0..self.steps.len()).filter(|&index| self.wants_undo(index)).collect();
-        indices.sort_by_key(|&index| Reverse((ranks[index], index)));
-        indices
+        let mut positions: Vec<usize> = positions.collect();
+        positions.sort_by_key(|&index| Reverse((ranks[index], index)));
+        positions
     }
 
     /// For each step a number that rises with its first start, and is above those of the steps that it comes after.
@@ -305,11 +311,6 @@ impl RunState {
             }
         }
         ranks
-    }
-
-    /// Rises with the first start.
-    pub(crate) fn undo_order(&self, index: usize) -> (u64, usize) {
-        (self.steps[index].started_seq, index)
     }
 
     pub(crate) fn wants_undo(&self, index: usize) -> bool {

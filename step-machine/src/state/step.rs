@@ -192,6 +192,11 @@ impl StepState {
         self.details.as_ref().map_or(&[], |details| &details.tasks)
     }
 
+    /// The status before the undo that ended, if one did.
+    pub fn before_undo(&self) -> Option<StepStatus> {
+        self.details.as_ref()?.before_undo
+    }
+
     /// How far taking back the step's effect is.
     pub fn undo(&self) -> Undo {
         self.undo
@@ -226,5 +231,16 @@ impl StepState {
         let before = self.details.as_ref().and_then(|details| details.before_undo);
         Some(before.unwrap_or(self.status))
             .filter(|status| matches!(status, StepStatus::Failed | StepStatus::Cancelled))
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.status == StepStatus::Running || self.undo == Undo::Running
+    }
+
+    /// Tasks belong to an attempt: the next one adds the same ones again.
+    pub(super) fn forget_tasks(&mut self) {
+        if let Some(details) = &mut self.details {
+            details.tasks.clear();
+        }
     }
 }
