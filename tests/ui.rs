@@ -9,17 +9,17 @@ use std::io::{self, Write};
 use std::process::Command;
 
 /// The compiler that the expected outputs are from. Another one may word its own part of a message differently.
-const COMPILER: &str = "1.95.0";
+const PINNED_RUSTC: &str = "1.95.0";
 
 #[test]
 fn misuse_is_explained() {
     let found = compiler();
-    if found.as_deref() != Some(COMPILER) {
+    if found.as_deref() != Some(PINNED_RUSTC) {
         let found = found.as_deref().unwrap_or("an unknown version");
-        let why = format!("the expected messages are from rustc {COMPILER}, this is {found}");
+        let why = format!("the expected messages are from rustc {PINNED_RUSTC}, this is {found}");
         assert!(
             env::var_os("STEP_MACHINE_UI").is_none_or(|value| value != "required"),
-            "{why}; run the UI cases with `cargo +{COMPILER} test`"
+            "{why}; run the UI cases with `cargo +{PINNED_RUSTC} test`"
         );
         // Written past the harness, which shows what is printed only where a test fails.
         let _ = writeln!(io::stderr(), "skipped: the UI cases of misuse, for {why}");

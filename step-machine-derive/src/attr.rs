@@ -1,16 +1,13 @@
 //! Attribute text to keys and values, each with its place in the source.
-//!
-//! Read token by token, so that a fault in one key does not hide the next one.
 
-use std::iter::Peekable;
-
-use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree, token_stream::IntoIter};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens;
 use syn::spanned::Spanned;
 use syn::{Attribute, Meta};
 
 use crate::diagnostics::Diagnostics;
-use crate::names::{did_you_mean, list};
+use crate::names::{list, nearest};
+use crate::split::split;
 
 /// One key with what stands behind it.
 pub(crate) struct Item {
@@ -51,6 +48,15 @@ pub(crate) struct Owner {
     pub(crate) attribute: String,
     /// "step `WaitSsh`"
     pub(crate) subject: String,
+    /// The keys of other attributes, for one that was put here.
+    pub(crate) elsewhere: &'static [Elsewhere],
+}
+
+/// The keys that belong in another place.
+pub(crate) struct Elsewhere {
+    pub(crate) keys: &'static [Key],
+    /// "in `#[step(..)]`"
+    pub(crate) place: &'static str,
 }
 
 /// The items of all attributes named `name`, without those that no fault-free attribute has.
@@ -66,12 +72,17 @@ pub(crate) fn items(
         match &attribute.meta {
             Meta::List(meta) if meta.tokens.is_empty() => faults.at(
                 attribute,
-                format!("{}: this attribute is empty; remove it, or give it a key: {}", owner.subject, known(keys)),
+                format!("{}: this attribute is empty; remove it, or give it a key\n{}", owner.subject, known(keys)),
             ),
-            Meta::List(meta) => items.extend(split(meta.tokens.clone(), owner, faults)),
+            Meta::List(meta) => items.extend(split(meta.tokens.clone(), keys, owner, faults)),
             Meta::Path(_) | Meta::NameValue(_) => faults.at(
                 attribute,
-                format!("{}: expected keys in parentheses, as in `#[{name}({})]`", owner.subject, keys[0].usage),
+                format!(
+                    "{}: expected keys in parentheses, as in `#[{name}({})]`, or no attribute\n{}",
+                    owner.subject,
+                    keys[0].usage,
+                    known(keys)
+                ),
             ),
         }
     }
@@ -80,27 +91,21 @@ pub(crate) fn items(
 
 /// The items of `key(..)`.
 pub(crate) fn nested(tokens: TokenStream, keys: &'static [Key], owner: &Owner, faults: &mut Diagnostics) -> Vec<Item> {
-    let items = split(tokens, owner, faults);
+    let items = split(tokens, keys, owner, faults);
     accept(items, keys, owner, faults)
 }
 
 /// Keeps known keys, each once.
 fn accept(items: Vec<Item>, keys: &'static [Key], owner: &Owner, faults: &mut Diagnostics) -> Vec<Item> {
     let mut accepted: Vec<Item> = Vec::new();
-    for item in items {
+    for mut item in items {
         let name = item.key.to_string();
         if !keys.iter().any(|key| key.name == name) {
-            let near = did_you_mean(&name, keys.iter().map(|key| key.name));
-            faults.at(
-                &item.key,
-                format!(
-                    "{}: unknown key `{name}` in `{}`{near}\nknown keys are {}",
-                    owner.subject,
-                    owner.attribute,
-                    known(keys)
-                ),
-            );
-        } else if accepted.iter().any(|earlier| earlier.key == item.key) {
+            let Some(near) = unknown(&item.key, keys, owner, faults) else { continue };
+            // What was meant is likely enough to go on with: then code that relies on it shows no faults.
+            item.key = Ident::new(near, item.key.span());
+        }
+        if accepted.iter().any(|earlier| earlier.key == item.key) {
             faults.at(
                 &item.key,
                 format!("{}: `{name}` is given twice in `{}`; keep one of them", owner.subject, owner.attribute),
@@ -112,81 +117,32 @@ fn accept(items: Vec<Item>, keys: &'static [Key], owner: &Owner, faults: &mut Di
     accepted
 }
 
-fn known(keys: &[Key]) -> String {
-    list(keys.iter().map(|key| key.name))
+/// The fault of a key that is not known here, and the one that was meant, where one is near.
+fn unknown(key: &Ident, keys: &'static [Key], owner: &Owner, faults: &mut Diagnostics) -> Option<&'static str> {
+    let name = key.to_string();
+    let message = format!("{}: unknown key `{name}` in `{}`", owner.subject, owner.attribute);
+    if let Some(other) = owner.elsewhere.iter().find(|other| other.keys.iter().any(|known| known.name == name)) {
+        faults.at(key, format!("{message}; it belongs {}", other.place));
+        return None;
+    }
+    let near = nearest(&name, keys.iter().map(|known| known.name));
+    let did_you_mean = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    faults.at(key, format!("{message}{did_you_mean}\n{}", known(keys)));
+    near
 }
 
-/// Cuts `key, key = value, key(..)` at its commas.
-fn split(tokens: TokenStream, owner: &Owner, faults: &mut Diagnostics) -> Vec<Item> {
-    let mut tokens = tokens.into_iter().peekable();
-    let mut items = Vec::new();
-    while let Some(first) = tokens.next() {
-        let TokenTree::Ident(key) = first else {
-            faults.at(&first, format!("{}: expected a key, found `{first}`", owner.subject));
-            until_comma(&mut tokens);
-            continue;
-        };
-        if let Some(value) = value(&key, &mut tokens, owner, faults) {
-            items.push(Item { key, value });
-        }
+/// What there is to choose from.
+pub(crate) fn known(keys: &[Key]) -> String {
+    match keys {
+        [only] => format!("the only key is `{}`", only.name),
+        _ => format!("known keys are {}", list(keys.iter().map(|key| key.name))),
     }
-    items
-}
-
-fn value(key: &Ident, tokens: &mut Peekable<IntoIter>, owner: &Owner, faults: &mut Diagnostics) -> Option<Value> {
-    match tokens.next() {
-        None => Some(Value::Flag),
-        Some(TokenTree::Punct(punct)) if punct.as_char() == ',' => Some(Value::Flag),
-        Some(TokenTree::Punct(equals)) if equals.as_char() == '=' => {
-            let value = until_comma(tokens);
-            if value.is_empty() {
-                faults.at(&equals, format!("{}: `{key} =` has no value", owner.subject));
-                return None;
-            }
-            Some(Value::Equals(value))
-        }
-        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Parenthesis => {
-            let rest = until_comma(tokens);
-            if !rest.is_empty() {
-                faults.at(&rest, format!("{}: expected `,` after `{key}(..)`, found `{rest}`", owner.subject));
-            }
-            Some(Value::List(group.stream()))
-        }
-        Some(other) => {
-            faults.at(&other, format!("{}: expected `,`, `=` or `(..)` after `{key}`, found `{other}`", owner.subject));
-            until_comma(tokens);
-            None
-        }
-    }
-}
-
-/// The tokens up to the next comma that is not inside `<..>`; the comma is taken too.
-fn until_comma(tokens: &mut Peekable<IntoIter>) -> TokenStream {
-    let mut depth = 0_i32;
-    let mut taken = TokenStream::new();
-    let mut last = ' ';
-    for token in tokens.by_ref() {
-        if let TokenTree::Punct(punct) = &token {
-            match punct.as_char() {
-                ',' if depth <= 0 => break,
-                '<' => depth += 1,
-                // Not the arrow of a function type.
-                '>' if last != '-' => depth -= 1,
-                _ => {}
-            }
-            last = punct.as_char();
-        } else {
-            last = ' ';
-        }
-        taken.extend([token]);
-    }
-    taken
 }
 
 /// Faults for attributes named `name` that stand where they do not belong.
-pub(crate) fn misplaced(attributes: &[Attribute], name: &str, hint: &str, faults: &mut Diagnostics) {
+pub(crate) fn misplaced(attributes: &[Attribute], name: &str, owner: &Owner, hint: &str, faults: &mut Diagnostics) {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(name)) {
-        faults.at(attribute, hint);
+        faults.at(attribute, format!("{}: {hint}", owner.subject));
     }
 }
 
@@ -196,16 +152,40 @@ pub(crate) fn doc_lines(attributes: &[Attribute]) -> Vec<String> {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("doc")) {
         let Meta::NameValue(meta) = &attribute.meta else { continue };
         if let Ok(text) = syn::parse2::<syn::LitStr>(meta.value.to_token_stream()) {
-            lines.extend(text.value().lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned()));
+            // Not `lines`, which has none of an empty text: an empty comment line is the end of a paragraph.
+            let text = text.value();
+            let text = text.split('\n').map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned());
+            lines.extend(text);
         }
     }
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
-    lines
+    let first = lines.iter().position(|line| !line.is_empty()).unwrap_or_default();
+    lines.split_off(first)
 }
 
 /// The place of all of `tokens`, or `otherwise` where there are none.
 pub(crate) fn place(tokens: &TokenStream, otherwise: Span) -> Span {
     if tokens.is_empty() { otherwise } else { tokens.span() }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    #[test]
+    fn a_doc_comment_keeps_its_paragraphs() {
+        let input: syn::DeriveInput = parse_quote! {
+            #[doc = ""]
+            #[doc = " One line."]
+            #[doc = ""]
+            #[doc = " - two\n   three "]
+            #[doc = ""]
+            enum Deploy {}
+        };
+        assert_eq!(doc_lines(&input.attrs), ["One line.", "", "- two", "  three"]);
+    }
 }

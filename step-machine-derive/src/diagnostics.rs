@@ -22,6 +22,11 @@ impl Diagnostics {
         self.faults.push(syn::Error::new(span, message));
     }
 
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.faults.len()
+    }
+
     /// The faults as `compile_error!` calls, one each.
     pub(crate) fn into_tokens(self) -> TokenStream {
         self.faults.iter().map(syn::Error::to_compile_error).collect()

@@ -10,6 +10,7 @@
 mod attr;
 mod diagnostics;
 mod names;
+mod split;
 mod step_error;
 mod value;
 mod workflow;

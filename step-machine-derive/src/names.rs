@@ -31,19 +31,29 @@ pub(crate) fn plain(ident: &Ident) -> String {
 
 /// An identifier of `name`, raw where it is a keyword, and with `_` where it cannot be raw.
 pub(crate) fn ident(name: &str, span: Span) -> Ident {
-    if matches!(name, "self" | "super" | "crate" | "Self" | "_" | "") {
+    let cannot_be_raw = matches!(name, "self" | "super" | "crate" | "Self" | "_");
+    if cannot_be_raw {
         return Ident::new(&format!("{name}_"), span);
     }
+    if name.is_empty() || name.starts_with(char::is_numeric) {
+        return Ident::new(&format!("__{name}"), span);
+    }
     if syn::parse_str::<Ident>(name).is_ok() { Ident::new(name, span) } else { Ident::new_raw(name, span) }
+}
+
+/// What `text` is as an id, where it can be one.
+pub(crate) fn as_id(text: &str) -> Option<String> {
+    let id = text.to_kebab_case();
+    id_fault(&id).is_none().then_some(id)
 }
 
 /// What is wrong with `id` as an id, if anything is.
 pub(crate) fn id_fault(id: &str) -> Option<&'static str> {
     let fits = |c: char| c.is_alphanumeric() && !c.is_uppercase();
     if id.is_empty() {
-        Some("an id cannot be empty")
+        Some("cannot be empty")
     } else if !id.split('-').all(|word| !word.is_empty() && word.chars().all(fits)) {
-        Some("an id is made of lower-case words of letters and digits with one `-` between them, as in `wait-ssh`")
+        Some("has to be lower-case words of letters and digits with one `-` between them")
     } else {
         None
     }
@@ -55,8 +65,11 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
-        // A third of the letters may be wrong; more is another word.
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
+        // A third of the letters may be wrong; more is another word, and so is another letter.
+        .filter(|(distance, candidate)| {
+            let letters = candidate.chars().count();
+            *distance <= letters.max(3) / 3 && *distance < letters
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -97,6 +110,8 @@ mod tests {
         assert_eq!(ident("type", Span::call_site()).to_string(), "r#type");
         assert_eq!(ident("crate", Span::call_site()).to_string(), "crate_");
         assert_eq!(ident("deploy", Span::call_site()).to_string(), "deploy");
+        assert_eq!(ident("2nd", Span::call_site()).to_string(), "__2nd");
+        assert_eq!(ident("", Span::call_site()).to_string(), "__");
     }
 
     #[test]
@@ -105,6 +120,7 @@ mod tests {
         assert_eq!(nearest("retyr", known), Some("retry"));
         assert_eq!(nearest("Timeout", known), Some("timeout"));
         assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("1", ["0"]), None);
     }
 
     #[test]

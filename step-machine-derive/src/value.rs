@@ -1,5 +1,6 @@
 //! Values of keys: each reader takes one item and says what it would have taken instead.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -71,6 +72,13 @@ impl<'a> Reader<'a> {
     /// `key = "text"`.
     pub(crate) fn text(&mut self, key: &str) -> Option<At<String>> {
         let item = self.take(key)?;
+        if let Value::Equals(tokens) = &item.value
+            && syn::parse2::<LitStr>(tokens.clone()).is_err()
+        {
+            let quoted = format!("{key} = \"{}\"", tokens.to_string().replace('"', ""));
+            self.wrong_with(&item, "takes a text in quotes", &quoted);
+            return None;
+        }
         let text = self.parse::<LitStr>(&item, "takes a text in quotes")?;
         Some(At { value: text.value(), span: text.span() })
     }
@@ -83,13 +91,13 @@ impl<'a> Reader<'a> {
             Ok(duration) if u64::try_from(duration.as_nanos()).is_ok() => {
                 return Some(At { value: duration, span: text.span() });
             }
-            Ok(_) => "longer than 584 years".to_owned(),
-            Err(error) => error.to_string(),
+            Ok(_) => "it is longer than 584 years".to_owned(),
+            Err(error) => duration_fault(&error),
         };
         self.faults.at(
             &text,
             format!(
-                "{}: `{key} = \"{}\"` is not a duration ({fault}); write a number with a unit, as in \"500ms\", \"2s\", \"5m\" or \"1h 30m\"",
+                "{}: `{key} = \"{}\"` is not a duration: {fault}; write a number with a unit, as in \"500ms\", \"2s\", \"5m\" or \"1h 30m\"",
                 self.owner.subject,
                 text.value()
             ),
@@ -101,8 +109,10 @@ impl<'a> Reader<'a> {
     pub(crate) fn span_of_time(&mut self, key: &str) -> Option<At<Duration>> {
         let duration = self.duration(key)?;
         if duration.value.is_zero() {
-            let message =
-                format!("{}: `{key}` has to be longer than zero; without it there is no limit", self.owner.subject);
+            let message = format!(
+                "{}: `{key}` has to be longer than zero; where there is to be no limit, remove it",
+                self.owner.subject
+            );
             self.faults.span(duration.span, message);
             return None;
         }
@@ -111,43 +121,24 @@ impl<'a> Reader<'a> {
 
     /// `key = 3`.
     pub(crate) fn count(&mut self, key: &str) -> Option<At<u32>> {
-        let item = self.take(key)?;
-        let value = self.number(&item)?;
-        match value.value.base10_parse::<u32>() {
-            Ok(count) => Some(At { value: count, span: value.span }),
-            Err(_) => {
-                self.wrong(&item, "takes a whole number");
-                None
-            }
-        }
+        self.number(key, &format!("takes a whole number from 1 to {}", u32::MAX))
     }
 
-    /// `key = 1.5` or `key = 2`.
-    pub(crate) fn float(&mut self, key: &str) -> Option<At<f64>> {
-        let item = self.take(key)?;
-        let value = self.number(&item)?;
-        match value.value.base10_parse::<f64>() {
-            Ok(number) => Some(At { value: number, span: value.span }),
-            Err(_) => {
-                self.wrong(&item, "takes a number");
-                None
-            }
-        }
+    /// `key = 1.5` or `key = 2`; `takes` says which ones.
+    pub(crate) fn float(&mut self, key: &str, takes: &str) -> Option<At<f64>> {
+        self.number(key, takes)
     }
 
-    fn number(&mut self, item: &Item) -> Option<At<Number>> {
-        let tokens = match &item.value {
-            Value::Equals(tokens) => tokens.clone(),
-            _ => TokenStream::new(),
+    fn number<T: FromStr>(&mut self, key: &str, takes: &str) -> Option<At<T>> {
+        let item = self.take(key)?;
+        let number = match &item.value {
+            Value::Equals(tokens) => syn::parse2::<Lit>(tokens.clone()).ok().and_then(|literal| number(&literal)),
+            Value::Flag | Value::List(_) => None,
         };
-        let span = tokens.span();
-        match syn::parse2::<Number>(tokens) {
-            Ok(value) => Some(At { value, span }),
-            Err(_) => {
-                self.wrong(item, "takes a number");
-                None
-            }
+        if number.is_none() {
+            self.wrong(&item, takes);
         }
+        number
     }
 
     /// `key = Name`.
@@ -172,58 +163,86 @@ impl<'a> Reader<'a> {
     pub(crate) fn list(&mut self, key: &str) -> Option<At<TokenStream>> {
         let item = self.take(key)?;
         let span = item.key.span();
-        match item.value {
-            Value::List(value) => Some(At { value, span }),
-            _ => {
+        match &item.value {
+            Value::List(value) => Some(At { value: value.clone(), span }),
+            Value::Equals(name) if syn::parse2::<Ident>(name.clone()).is_ok() => {
+                self.wrong_with(&item, "takes values in parentheses", &format!("{key}({name})"));
+                Some(At { value: name.clone(), span })
+            }
+            Value::Flag | Value::Equals(_) => {
                 self.wrong(&item, "takes values in parentheses");
                 None
             }
         }
     }
 
+    /// The value as a `T`; what only has quotes or parentheses too many is a fault, but taken.
     fn parse<T: Parse>(&mut self, item: &Item, takes: &str) -> Option<T> {
         if let Value::Equals(tokens) = &item.value
             && let Ok(value) = syn::parse2(tokens.clone())
         {
             return Some(value);
         }
-        self.wrong(item, takes);
-        None
+        let bare = bare(&item.value);
+        let value = bare.clone().and_then(|bare| syn::parse2(bare).ok());
+        match (&value, bare) {
+            (Some(_), Some(bare)) => self.wrong_with(item, takes, &format!("{} = {bare}", item.key)),
+            _ => self.wrong(item, takes),
+        }
+        value
     }
 
     /// A fault: what the key takes, what stands there and how it is written.
     pub(crate) fn wrong(&mut self, item: &Item, takes: &str) {
+        let usage = self.keys.iter().find(|key| item.key == key.name).map_or("", |key| key.usage);
+        self.wrong_with(item, takes, usage);
+    }
+
+    fn wrong_with(&mut self, item: &Item, takes: &str, usage: &str) {
         let found = match &item.value {
             Value::Flag => "no value".to_owned(),
-            Value::Equals(tokens) => format!("`= {tokens}`"),
+            Value::Equals(tokens) => format!("`{}`", tokens.to_string().replace("- ", "-")),
             Value::List(tokens) => format!("`({tokens})`"),
         };
-        let usage = self.keys.iter().find(|key| item.key == key.name).map_or("", |key| key.usage);
         let message = format!("{}: `{}` {takes}, found {found}; write `{usage}`", self.owner.subject, item.key);
         self.faults.at(item.tokens(), message);
     }
 }
 
-/// A number with or without a sign.
-struct Number {
-    text: String,
-}
-
-impl Number {
-    fn base10_parse<T: std::str::FromStr>(&self) -> Result<T, T::Err> {
-        self.text.parse()
+/// The value without the quotes or parentheses around it.
+fn bare(value: &Value) -> Option<TokenStream> {
+    match value {
+        Value::Flag => None,
+        Value::List(tokens) => Some(tokens.clone()),
+        Value::Equals(tokens) => {
+            let text = syn::parse2::<LitStr>(tokens.clone()).ok()?.value();
+            // Nothing else is in a name or a type, and nothing that the compiler would have something to say about.
+            let is_plain = text.chars().all(|c| c.is_alphanumeric() || "_:<>, ".contains(c));
+            if is_plain { text.parse().ok() } else { None }
+        }
     }
 }
 
-impl Parse for Number {
-    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
-        let minus: Option<syn::Token![-]> = input.parse()?;
-        let digits = match input.parse::<Lit>()? {
-            Lit::Int(number) if number.suffix().is_empty() => number.base10_digits().to_owned(),
-            Lit::Float(number) if number.suffix().is_empty() => number.base10_digits().to_owned(),
-            other => return Err(syn::Error::new(other.span(), "not a number")),
-        };
-        let sign = if minus.is_some() { "-" } else { "" };
-        Ok(Self { text: format!("{sign}{digits}") })
+/// A number without a sign or suffix.
+fn number<T: FromStr>(literal: &Lit) -> Option<At<T>> {
+    let (digits, suffix) = match literal {
+        Lit::Int(number) => (number.base10_digits(), number.suffix()),
+        Lit::Float(number) => (number.base10_digits(), number.suffix()),
+        _ => return None,
+    };
+    let value = if suffix.is_empty() { digits.parse().ok()? } else { return None };
+    Some(At { value, span: literal.span() })
+}
+
+/// What is wrong with a duration, in our words: those of `humantime` may change.
+fn duration_fault(error: &humantime::DurationError) -> String {
+    use humantime::DurationError as Fault;
+    match error {
+        Fault::Empty => "it is empty".to_owned(),
+        Fault::UnknownUnit { unit, .. } if unit.is_empty() => "it has no unit".to_owned(),
+        Fault::UnknownUnit { unit, .. } => format!("`{unit}` is no unit"),
+        Fault::NumberExpected(_) => "it has no number in front".to_owned(),
+        Fault::InvalidCharacter(_) => "it has characters other than numbers and units".to_owned(),
+        Fault::NumberOverflow => "its number is too large".to_owned(),
     }
 }

@@ -58,6 +58,7 @@ fn method(
         let (fields, answer) = answer(error, case);
         match &case.variant {
             Some(variant) => quote!(Self::#variant { #fields .. } => #answer,),
+            None if fields.is_empty() => quote!(_ => #answer,),
             None => quote!(Self { #fields .. } => #answer,),
         }
     });
@@ -75,7 +76,7 @@ fn inside(error: &ErrorType, case: &Case, method: &str) -> Option<(TokenStream, 
     let Class::Transparent { field, ty } = &case.class else { return None };
     let krate = &error.krate;
     let method = quote::format_ident!("{method}");
-    let call = quote_spanned!(ty.span()=> #krate::StepError::#method(inside));
+    let call = quote!(<#ty as #krate::StepError>::#method(inside));
     Some((quote!(#field: inside,), call))
 }
 

@@ -5,7 +5,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Fields, Ident, Index, Member};
 
 use super::model::{Case, Class, ErrorType};
-use crate::attr::{self, Item, Key, Owner, Value};
+use crate::attr::{self, Elsewhere, Item, Key, Owner, Value};
 use crate::diagnostics::Diagnostics;
 use crate::names;
 use crate::value::Reader;
@@ -20,6 +20,11 @@ const CASE: &[Key] = &[
     Key { name: "transparent", usage: "transparent" },
 ];
 
+/// Where a key may belong that is put on an enum.
+const IN_TYPE: &[Elsewhere] = &[Elsewhere { keys: CASE, place: "on a variant" }];
+/// Where a key may belong that is put on a variant.
+const IN_CASE: &[Elsewhere] = &[Elsewhere { keys: TYPE, place: "on the enum" }];
+
 /// A struct is a type and a case in one.
 const STRUCT: &[Key] = &[
     Key { name: "kind", usage: "kind = \"timeout\"" },
@@ -32,16 +37,16 @@ const STRUCT: &[Key] = &[
 
 pub(crate) fn error(input: &DeriveInput, faults: &mut Diagnostics) -> ErrorType {
     let ident = &input.ident;
-    let owner = owner(format!("error `{ident}`"));
+    let owner = owner(format!("`{ident}`"), IN_TYPE);
     let (krate, cases) = match &input.data {
         Data::Enum(data) => {
             let items = attr::items(&input.attrs, "step_error", TYPE, &owner, faults);
             let krate = Reader::new(items, TYPE, &owner, faults).path("crate");
             let cases = data.variants.iter().map(|variant| {
-                let owner = self::owner(format!("error `{ident}::{}`", variant.ident));
+                let owner = self::owner(format!("`{ident}::{}`", variant.ident), IN_CASE);
                 let kind = names::kebab(&variant.ident);
                 let items = attr::items(&variant.attrs, "step_error", CASE, &owner, faults);
-                fields_are_bare(&variant.fields, faults);
+                fields_are_bare(&variant.fields, &owner, faults);
                 let mut reader = Reader::new(items, CASE, &owner, faults);
                 let class = class(&mut reader, kind, &variant.fields, variant.ident.span());
                 Case { variant: Some(variant.ident.clone()), class }
@@ -50,7 +55,7 @@ pub(crate) fn error(input: &DeriveInput, faults: &mut Diagnostics) -> ErrorType 
         }
         Data::Struct(data) => {
             let items = attr::items(&input.attrs, "step_error", STRUCT, &owner, faults);
-            fields_are_bare(&data.fields, faults);
+            fields_are_bare(&data.fields, &owner, faults);
             let mut reader = Reader::new(items, STRUCT, &owner, faults);
             let krate = reader.path("crate");
             let class = class(&mut reader, struct_kind(ident), &data.fields, ident.span());
@@ -58,7 +63,8 @@ pub(crate) fn error(input: &DeriveInput, faults: &mut Diagnostics) -> ErrorType 
         }
         Data::Union(_) => {
             faults.at(ident, format!("`{ident}` is a union; a step error is an enum or a struct"));
-            (None, Vec::new())
+            let class = Class::Own { kind: struct_kind(ident), fatal: false, retry_after: None, unknown_effect: false };
+            (None, vec![Case { variant: None, class }])
         }
     };
     ErrorType {
@@ -69,8 +75,8 @@ pub(crate) fn error(input: &DeriveInput, faults: &mut Diagnostics) -> ErrorType 
     }
 }
 
-fn owner(subject: String) -> Owner {
-    Owner { attribute: "#[step_error(..)]".to_owned(), subject }
+fn owner(subject: String, elsewhere: &'static [Elsewhere]) -> Owner {
+    Owner { attribute: "#[step_error(..)]".to_owned(), subject, elsewhere }
 }
 
 /// `ConnectError` is of the kind `connect`.
@@ -79,14 +85,10 @@ fn struct_kind(ident: &Ident) -> String {
     kind.strip_suffix("-error").map(str::to_owned).unwrap_or(kind)
 }
 
-fn fields_are_bare(fields: &Fields, faults: &mut Diagnostics) {
+fn fields_are_bare(fields: &Fields, owner: &Owner, faults: &mut Diagnostics) {
+    let hint = "`#[step_error(..)]` belongs on the variant or the struct, where it names a field: `#[step_error(retry_after = wait)]`";
     for field in fields {
-        attr::misplaced(
-            &field.attrs,
-            "step_error",
-            "`#[step_error(..)]` belongs on the variant or the struct; it names a field, as in `#[step_error(retry_after = wait)]`",
-            faults,
-        );
+        attr::misplaced(&field.attrs, "step_error", owner, hint, faults);
     }
 }
 
@@ -167,11 +169,13 @@ fn field(reader: &mut Reader<'_>, item: &Item, fields: &Fields) -> Option<Member
     }
     let known: Vec<String> = fields.members().map(|member| text(&member)).collect();
     let name = text(&member);
-    let known_list = names::list(known.iter().map(String::as_str));
-    let fields_are =
-        if known.is_empty() { "there are no fields".to_owned() } else { format!("the fields are {known_list}") };
+    let fields_are = match known.as_slice() {
+        [] => "it has none".to_owned(),
+        [only] => format!("the only one is `{only}`"),
+        _ => format!("its fields are {}", names::list(known.iter().map(String::as_str))),
+    };
     let near = names::did_you_mean(&name, known.iter().map(String::as_str));
-    let message = format!("{}: `retry_after = {name}` names no field{near}; {fields_are}", reader.owner().subject);
+    let message = format!("{}: `retry_after = {name}` names no field{near}\n{fields_are}", reader.owner().subject);
     reader.faults().span(span, message);
     None
 }

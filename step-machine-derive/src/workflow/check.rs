@@ -1,6 +1,7 @@
 //! The rules of a workflow, each with its message.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use proc_macro2::Span;
@@ -11,16 +12,19 @@ use crate::diagnostics::Diagnostics;
 use crate::names;
 use crate::value::At;
 
-pub(crate) fn workflow(workflow: &Workflow, faults: &mut Diagnostics) {
+/// Reports what breaks a rule, and puts right what the code would not compile with.
+pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
+    module(workflow, faults);
+    places(workflow, faults);
     ids(workflow, faults);
-    generated_names(workflow, faults);
+    methods(workflow, faults);
     graph::check(workflow, faults);
     if let Some(span) = workflow.rollback
         && !workflow.steps.iter().any(|step| step.undo)
     {
         faults.span(
             span,
-            format!("workflow `{}`: `on_failure = \"rollback\"`, but no step has `#[step(undo)]`; there would be nothing to roll back", workflow.ident),
+            format!("workflow `{}`: `on_failure = \"rollback\"`, but no step can be undone; mark those that can with `#[step(undo)]`", workflow.ident),
         );
     }
     for step in &workflow.steps {
@@ -33,80 +37,105 @@ pub(crate) fn workflow(workflow: &Workflow, faults: &mut Diagnostics) {
     }
 }
 
+/// The module of the markers is named like nothing beside it.
+fn module(workflow: &mut Workflow, faults: &mut Diagnostics) {
+    let Workflow { ident, module, handler, .. } = workflow;
+    let other = if *module == *ident {
+        "the enum"
+    } else if *module == *handler {
+        "the handler"
+    } else if ["std", "core", "alloc"].iter().any(|library| *module == library) {
+        "a part of the standard library"
+    } else {
+        return;
+    };
+    let free = format!("{}_steps", names::snake(ident));
+    faults.at(
+        &*module,
+        format!(
+            "workflow `{ident}`: the module of its steps would be named `{module}`, like {other}; give it another name, as in `#[workflow(steps = {free})]`"
+        ),
+    );
+    *module = names::ident(&free, module.span());
+}
+
 /// No two steps share an id or an old id.
 fn ids(workflow: &Workflow, faults: &mut Diagnostics) {
     let mut owners: HashMap<&str, &Step> = HashMap::new();
     for step in &workflow.steps {
-        if let Some(first) = owners.get(step.id.value.as_str()) {
-            faults.span(
+        match owners.entry(&step.id.value) {
+            Entry::Vacant(free) => {
+                free.insert(step);
+            }
+            // Two variants of the same words clash in their methods too, which says what to do about it.
+            Entry::Occupied(first) if names::snake(&first.get().ident) == names::snake(&step.ident) => {}
+            Entry::Occupied(first) => faults.span(
                 step.id.span,
                 format!(
                     "step `{}`: the id `{}` is that of `{}` already; give one of them another with `id = \"..\"`",
-                    step.ident, step.id.value, first.ident
-                ),
-            );
-        } else {
-            owners.insert(&step.id.value, step);
-        }
-    }
-    for step in &workflow.steps {
-        let Some(alias) = &step.alias else { continue };
-        match owners.get(alias.value.as_str()) {
-            Some(owner) if owner.ident == step.ident => faults.span(
-                alias.span,
-                format!(
-                    "step `{}`: `alias = \"{}\"` is its own id; an alias is an id that it had before",
-                    step.ident, alias.value
+                    step.ident,
+                    step.id.value,
+                    first.get().ident
                 ),
             ),
-            Some(owner) => faults.span(
-                alias.span,
-                format!("step `{}`: `alias = \"{}\"` is the id of `{}`", step.ident, alias.value, owner.ident),
-            ),
-            None => {
-                owners.insert(&alias.value, step);
-            }
         }
     }
+    aliases(workflow, &owners, faults);
 }
 
-/// No two steps lead to one generated name.
-fn generated_names(workflow: &Workflow, faults: &mut Diagnostics) {
-    if workflow.module == workflow.handler {
-        faults.at(
-            &workflow.handler,
+/// An old id is that of one step only, and of no other step today.
+fn aliases(workflow: &Workflow, ids: &HashMap<&str, &Step>, faults: &mut Diagnostics) {
+    let mut owners: HashMap<&str, &Step> = HashMap::new();
+    for step in &workflow.steps {
+        let Some(alias) = &step.alias else { continue };
+        let taken = match (ids.get(alias.value.as_str()), owners.entry(&alias.value)) {
+            (Some(owner), _) if owner.ident == step.ident => "its own id".to_owned(),
+            (Some(owner), _) => format!("the id of `{}`", owner.ident),
+            (None, Entry::Occupied(owner)) => format!("an alias of `{}` too", owner.get().ident),
+            (None, Entry::Vacant(free)) => {
+                free.insert(step);
+                continue;
+            }
+        };
+        faults.span(
+            alias.span,
             format!(
-                "workflow `{}`: `steps` and `handler` are both `{}`; give one of them another name",
-                workflow.ident, workflow.handler
+                "step `{}`: `alias = \"{}\"` is {taken}; an alias is an id that only this step had, before it was renamed",
+                step.ident, alias.value
             ),
         );
     }
+}
+
+/// The module of the markers has one name of its own.
+fn places(workflow: &Workflow, faults: &mut Diagnostics) {
+    if let Some(step) = workflow.steps.iter().find(|step| names::plain(&step.ident) == "at") {
+        let message = "step `at`: the module of the steps has `at` for its places; name the variant `At`, or otherwise";
+        faults.at(&step.ident, message);
+    }
+}
+
+/// No two steps have a method of the handler in common.
+fn methods(workflow: &Workflow, faults: &mut Diagnostics) {
     let mut owners: HashMap<String, &Step> = HashMap::new();
     for step in &workflow.steps {
-        if names::plain(&step.ident) == "at" {
+        if let Some((method, first)) = method_names(step).find_map(|name| owners.get_key_value(&name)) {
             faults.at(
                 &step.ident,
-                "step `at`: the module of the steps has `at` for its places; name the step `At` or something else",
+                format!(
+                    "step `{}`: its handler method `{method}` would be that of `{}` too; rename one of them",
+                    step.ident, first.ident
+                ),
             );
         }
-        for method in methods(step) {
-            if let Some(first) = owners.get(&method) {
-                faults.at(
-                    &step.ident,
-                    format!(
-                        "steps `{}` and `{}` would both have the handler method `{method}`; rename one of them",
-                        first.ident, step.ident
-                    ),
-                );
-            } else {
-                owners.insert(method, step);
-            }
+        for name in method_names(step) {
+            owners.entry(name).or_insert(step);
         }
     }
 }
 
 /// The names of the handler's methods for a step.
-fn methods(step: &Step) -> impl Iterator<Item = String> {
+fn method_names(step: &Step) -> impl Iterator<Item = String> {
     let run = names::snake(&step.ident);
     let undo = step.undo.then(|| format!("undo_{run}"));
     let skip = step.skippable.then(|| format!("skip_{run}"));
@@ -115,7 +144,6 @@ fn methods(step: &Step) -> impl Iterator<Item = String> {
 
 /// A limit that could never be reached because a shorter one comes first.
 fn limits(workflow: &Workflow, step: &Step, faults: &mut Diagnostics) {
-    let subject = format!("step `{}`", step.ident);
     let mut within = |inner: Option<&At<Duration>>,
                       inner_name: &str,
                       outer: Option<&At<Duration>>,
@@ -126,17 +154,19 @@ fn limits(workflow: &Workflow, step: &Step, faults: &mut Diagnostics) {
                 (humantime::format_duration(inner.value), humantime::format_duration(outer.value));
             faults.span(
                 inner.span,
-                format!("{subject}: {inner_name} of {inner_text} is longer than {outer_name} of {outer_text}, so it could never be reached"),
+                format!("step `{}`: {inner_name} of {inner_text} is longer than {outer_name} of {outer_text}, so it could never be reached; shorten it, or lengthen the other", step.ident),
             );
         }
     };
-    let (timeout, deadline) = (step.timeout.as_ref(), step.deadline.as_ref());
-    within(timeout, "the `timeout` of one attempt", deadline, "the `deadline` of all attempts");
-    within(deadline, "the `deadline`", workflow.deadline.as_ref(), "the workflow's `deadline`");
+    let (timeout, deadline, stalled_after) =
+        (step.timeout.as_ref(), step.deadline.as_ref(), step.stalled_after.as_ref());
+    within(timeout, "`timeout`", deadline, "`deadline`");
+    within(deadline, "`deadline`", workflow.deadline.as_ref(), "the workflow's `deadline`");
     if deadline.is_none() {
-        within(timeout, "the `timeout`", workflow.deadline.as_ref(), "the workflow's `deadline`");
+        within(timeout, "`timeout`", workflow.deadline.as_ref(), "the workflow's `deadline`");
     }
-    within(step.stalled_after.as_ref(), "`stalled_after`", timeout.or(deadline), "the step's time limit");
+    let (limit, name) = if timeout.is_some() { (timeout, "`timeout`") } else { (deadline, "`deadline`") };
+    within(stalled_after, "`stalled_after`", limit, name);
 }
 
 fn weight(step: &Step, faults: &mut Diagnostics) {
@@ -153,7 +183,10 @@ fn nested(workflow: &Workflow, step: &Step, faults: &mut Diagnostics) {
     if let Some(path) = &step.nested
         && path.is_ident(&workflow.ident)
     {
-        faults.at(path, format!("step `{}`: `{}` cannot be nested in itself", step.ident, workflow.ident));
+        faults.at(
+            path,
+            format!("step `{}`: `{}` cannot be nested in itself; name another workflow", step.ident, workflow.ident),
+        );
     }
 }
 
@@ -174,14 +207,17 @@ fn retry(step: &Step, retry: &Retry, faults: &mut Diagnostics) {
         }
         _ => {}
     }
-    let delay = retry.delay.as_ref().map_or(Duration::from_secs(1), |delay| delay.value);
+    let (delay, name) = match &retry.delay {
+        Some(delay) => (delay.value, "the `delay`"),
+        None => (Duration::from_secs(1), "the default `delay`"),
+    };
     if let Some(max) = &retry.max_delay
         && max.value < delay
     {
         let (max_text, delay_text) = (humantime::format_duration(max.value), humantime::format_duration(delay));
         faults.span(
             max.span,
-            format!("{subject}: `max_delay` of {max_text} is under the `delay` of {delay_text} that it is to bound"),
+            format!("{subject}: `max_delay` of {max_text} is under {name} of {delay_text} that it is to bound; raise it, or lower `delay`"),
         );
     }
     if let Some(factor) = &retry.factor

@@ -32,7 +32,7 @@ fn fault(workflow: &Workflow, index: usize, nth: usize) -> Option<String> {
         return Some(format!("`needs` names `{need}`, which is no step of `{}`{near}", workflow.ident));
     };
     if needed == index {
-        return Some("it needs itself; name the steps that come before it".to_owned());
+        return Some("it needs itself; name steps that come before it, or remove this".to_owned());
     }
     if !workflow.parallel && needed > index {
         return Some(format!(
@@ -43,7 +43,7 @@ fn fault(workflow: &Workflow, index: usize, nth: usize) -> Option<String> {
 }
 
 fn circle_fault(workflow: &Workflow, circle: &[usize], faults: &mut Diagnostics) {
-    let name = |index: usize| workflow.steps[index].ident.to_string();
+    let name = |index: usize| format!("`{}`", workflow.steps[index].ident);
     let mut path: Vec<String> = circle.iter().map(|&index| name(index)).collect();
     path.push(name(circle[0]));
     let first = &workflow.steps[circle[0]];
@@ -51,7 +51,11 @@ fn circle_fault(workflow: &Workflow, circle: &[usize], faults: &mut Diagnostics)
     let Some(need) = first.needs.iter().find(|need| *need == second) else { return };
     faults.at(
         need,
-        format!("the steps need each other in a circle: {}; none of them could ever start", path.join(" needs ")),
+        format!(
+            "step `{}`: these steps need each other in a circle, so none of them could ever start: {}; remove one of these needs",
+            first.ident,
+            path.join(" needs ")
+        ),
     );
 }
 

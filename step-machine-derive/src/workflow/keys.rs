@@ -1,6 +1,6 @@
 //! The vocabulary: every key, once.
 
-use crate::attr::Key;
+use crate::attr::{Elsewhere, Key};
 
 macro_rules! keys {
     ($(#[$doc:meta])* $table:ident: $($key:literal, $usage:literal;)*) => {
@@ -49,3 +49,14 @@ keys! {
     "max_delay", "max_delay = \"30s\"";
     "jitter", "jitter = false";
 }
+
+const IN_WORKFLOW: Elsewhere = Elsewhere { keys: WORKFLOW, place: "in `#[workflow(..)]`, on the enum" };
+const IN_STEP: Elsewhere = Elsewhere { keys: STEP, place: "in `#[step(..)]`, on a variant" };
+const IN_RETRY: Elsewhere = Elsewhere { keys: RETRY, place: "inside `retry(..)`, in `#[step(..)]` on a variant" };
+
+/// Where a key may belong that is put in `#[workflow(..)]`.
+pub(crate) const BESIDE_WORKFLOW: &[Elsewhere] = &[IN_STEP, IN_RETRY];
+/// Where a key may belong that is put in `#[step(..)]`.
+pub(crate) const BESIDE_STEP: &[Elsewhere] = &[IN_WORKFLOW, IN_RETRY];
+/// Where a key may belong that is put in `retry(..)`.
+pub(crate) const BESIDE_RETRY: &[Elsewhere] = &[IN_STEP, IN_WORKFLOW];

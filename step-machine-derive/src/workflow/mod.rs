@@ -15,9 +15,9 @@ use crate::diagnostics::Diagnostics;
 /// The code for `input`: its faults, and its impls as far as it makes sense.
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut faults = Diagnostics::default();
-    let model = read::workflow(input, &mut faults);
-    check::workflow(&model, &mut faults);
+    let mut model = read::workflow(input, &mut faults);
+    check::workflow(&mut model, &mut faults);
     let mut code = faults.into_tokens();
-    code.extend(expand::workflow(&model));
+    code.extend(expand::workflow(model));
     code
 }

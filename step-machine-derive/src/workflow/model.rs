@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proc_macro2::{Ident, Span};
-use syn::{Path, Type, Visibility};
+use syn::{Fields, Path, Type, Visibility};
 
 use crate::value::At;
 
 /// An enum that is a workflow. Complete even where the enum is broken.
+#[derive(Clone)]
 pub(crate) struct Workflow {
     pub(crate) ident: Ident,
     pub(crate) vis: Visibility,
@@ -26,8 +27,11 @@ pub(crate) struct Workflow {
 }
 
 /// A variant that is a step.
+#[derive(Clone)]
 pub(crate) struct Step {
     pub(crate) ident: Ident,
+    /// The fields of the variant: a fault where there are any, and then there is no value of it to write down.
+    pub(crate) fields: Fields,
     pub(crate) doc: Vec<String>,
     pub(crate) id: At<String>,
     pub(crate) alias: Option<At<String>>,
@@ -45,12 +49,19 @@ pub(crate) struct Step {
     pub(crate) nested: Option<Path>,
 }
 
+#[derive(Clone)]
 pub(crate) struct Retry {
     pub(crate) attempts: Option<At<u32>>,
     pub(crate) delay: Option<At<Duration>>,
     pub(crate) factor: Option<At<f64>>,
     pub(crate) max_delay: Option<At<Duration>>,
     pub(crate) jitter: Option<At<bool>>,
+}
+
+impl Step {
+    pub(crate) fn has_fields(&self) -> bool {
+        !matches!(self.fields, Fields::Unit)
+    }
 }
 
 impl Workflow {

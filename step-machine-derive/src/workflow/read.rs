@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::punctuated::Punctuated;
-use syn::{Data, DeriveInput, Fields, Token, Variant};
+use syn::{Data, DeriveInput, Fields, Token, Type, Variant};
 
 use super::keys;
 use super::model::{Retry, Step, Workflow};
@@ -12,13 +12,13 @@ use crate::names;
 use crate::value::{At, Reader};
 
 pub(crate) fn workflow(input: &DeriveInput, faults: &mut Diagnostics) -> Workflow {
-    attr::misplaced(
-        &input.attrs,
-        "step",
-        "`#[step(..)]` belongs on a variant; rules of the whole workflow go in `#[workflow(..)]`",
-        faults,
-    );
-    let owner = Owner { attribute: "#[workflow(..)]".to_owned(), subject: format!("workflow `{}`", input.ident) };
+    let owner = Owner {
+        attribute: "#[workflow(..)]".to_owned(),
+        subject: format!("workflow `{}`", input.ident),
+        elsewhere: keys::BESIDE_WORKFLOW,
+    };
+    let hint = "`#[step(..)]` belongs on a variant; rules of the whole workflow go in `#[workflow(..)]`";
+    attr::misplaced(&input.attrs, "step", &owner, hint, faults);
     let items = attr::items(&input.attrs, "workflow", keys::WORKFLOW, &owner, faults);
     let variants = variants(input, faults);
     let mut reader = Reader::new(items, keys::WORKFLOW, &owner, faults);
@@ -82,7 +82,8 @@ fn id(reader: &mut Reader<'_>, key: &str) -> Option<At<String>> {
     let id = reader.text(key)?;
     let Some(fault) = names::id_fault(&id.value) else { return Some(id) };
     let subject = &reader.owner().subject;
-    let message = format!("{subject}: `{key} = \"{}\"`: {fault}", id.value);
+    let fixed = names::as_id(&id.value).map(|fixed| format!("; write `{key} = \"{fixed}\"`")).unwrap_or_default();
+    let message = format!("{subject}: `{key} = \"{}\"` {fault}{fixed}", id.value);
     reader.faults().span(id.span, message);
     None
 }
@@ -97,13 +98,10 @@ fn step(variant: &Variant, faults: &mut Diagnostics) -> Step {
             ),
         );
     }
-    attr::misplaced(
-        &variant.attrs,
-        "workflow",
-        "`#[workflow(..)]` belongs on the enum; rules of one step go in `#[step(..)]`, as in `#[step(workflow = OtherStep)]`",
-        faults,
-    );
-    let owner = Owner { attribute: "#[step(..)]".to_owned(), subject: format!("step `{ident}`") };
+    let owner =
+        Owner { attribute: "#[step(..)]".to_owned(), subject: format!("step `{ident}`"), elsewhere: keys::BESIDE_STEP };
+    let hint = "`#[workflow(..)]` belongs on the enum; rules of one step go in `#[step(..)]`, as in `#[step(workflow = OtherStep)]`";
+    attr::misplaced(&variant.attrs, "workflow", &owner, hint, faults);
     let items = attr::items(&variant.attrs, "step", keys::STEP, &owner, faults);
     let mut reader = Reader::new(items, keys::STEP, &owner, faults);
     Step {
@@ -112,18 +110,30 @@ fn step(variant: &Variant, faults: &mut Diagnostics) -> Step {
         name: name(&mut reader).unwrap_or_else(|| names::sentence(ident)),
         critical: reader.boolean("critical").is_none_or(|critical| critical.value),
         skippable: reader.flag("skippable").is_some(),
-        output: reader.ty("output"),
+        output: output(&mut reader),
         needs: needs(&mut reader),
         undo: reader.flag("undo").is_some(),
         retry: retry(&mut reader),
         timeout: reader.span_of_time("timeout"),
         deadline: reader.span_of_time("deadline"),
-        weight: reader.float("weight"),
+        weight: reader.float("weight", "takes a number above zero"),
         stalled_after: reader.span_of_time("stalled_after"),
         nested: reader.path("workflow"),
+        fields: variant.fields.clone(),
         ident: ident.clone(),
         doc: attr::doc_lines(&variant.attrs),
     }
+}
+
+fn output(reader: &mut Reader<'_>) -> Option<Type> {
+    let output = reader.ty("output")?;
+    let Type::Reference(reference) = &output else { return Some(output) };
+    let subject = &reader.owner().subject;
+    let message = format!(
+        "{subject}: an output is recorded and read back later, so it owns its data; give a type without `&`, such as `String` for `&str`"
+    );
+    reader.faults().at(reference, message);
+    None
 }
 
 fn name(reader: &mut Reader<'_>) -> Option<String> {
@@ -131,7 +141,7 @@ fn name(reader: &mut Reader<'_>) -> Option<String> {
     if name.value.trim().is_empty() || name.value.contains('\n') {
         let subject = &reader.owner().subject;
         let message =
-            format!("{subject}: `name` is what a person reads in one line; it cannot be empty or have line breaks");
+            format!("{subject}: `name` is what a person reads, in one line; it cannot be empty or have line breaks");
         reader.faults().span(name.span, message);
         return None;
     }
@@ -143,17 +153,20 @@ fn needs(reader: &mut Reader<'_>) -> Vec<Ident> {
     let subject = &reader.owner().subject;
     let place = attr::place(&list.value, list.span);
     let parser = Punctuated::<Ident, Token![,]>::parse_terminated;
+    let found = list.value.to_string();
     match syn::parse::Parser::parse2(parser, list.value) {
         Ok(names) if names.is_empty() => {
-            reader
-                .faults()
-                .span(place, format!("{subject}: `needs()` is empty; name the steps, as in `needs(GetInstanceInfo)`"));
+            reader.faults().span(
+                place,
+                format!("{subject}: `needs()` is empty; name variants, as in `needs(GetInstanceInfo)`, or remove it"),
+            );
             Vec::new()
         }
         Ok(names) => names.into_iter().collect(),
         Err(error) => {
-            let message =
-                format!("{subject}: `needs` takes names of steps with commas between, as in `needs(Fetch, Build)`");
+            let message = format!(
+                "{subject}: `needs` takes variants with commas between, as in `needs(Fetch, Build)`, found `needs({found})`"
+            );
             reader.faults().span(error.span(), message);
             Vec::new()
         }
@@ -162,7 +175,11 @@ fn needs(reader: &mut Reader<'_>) -> Vec<Ident> {
 
 fn retry(reader: &mut Reader<'_>) -> Option<Retry> {
     let list: At<TokenStream> = reader.list("retry")?;
-    let owner = Owner { attribute: "retry(..)".to_owned(), subject: reader.owner().subject.clone() };
+    let owner = Owner {
+        attribute: "retry(..)".to_owned(),
+        subject: reader.owner().subject.clone(),
+        elsewhere: keys::BESIDE_RETRY,
+    };
     let faults = reader.faults();
     let items = attr::nested(list.value, keys::RETRY, &owner, faults);
     let mut reader = Reader::new(items, keys::RETRY, &owner, faults);
@@ -170,13 +187,13 @@ fn retry(reader: &mut Reader<'_>) -> Option<Retry> {
     let retry = Retry {
         attempts: reader.count("attempts"),
         delay: reader.duration("delay"),
-        factor: reader.float("factor"),
+        factor: reader.float("factor", "takes a number of at least 1"),
         max_delay: reader.duration("max_delay"),
         jitter: reader.boolean("jitter"),
     };
     if !has_attempts {
         let message = format!(
-            "{}: `retry` needs the number of attempts, the first included: `retry(attempts = 3)`",
+            "{}: `retry` needs the number of attempts, the first one included; write `retry(attempts = 3)`",
             owner.subject
         );
         reader.faults().span(list.span, message);

@@ -5,9 +5,6 @@ use step_machine::Workflow;
 #[derive(Workflow)]
 enum Release {
     Fetch,
-    Build,
-    #[step(skippable)]
-    Announce,
 }
 use release::*;
 
@@ -18,6 +15,6 @@ fn work() -> Result<(), Box<dyn Error + Send + Sync>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let run = Release::machine().begin()?;
     let run = run.step(Fetch, |_| work())?;
-    drop(run);
+    run.finish()?;
     Ok(())
 }

@@ -4,10 +4,7 @@ use step_machine::Workflow;
 enum Release {
     Fetch,
     Build,
-    #[step(skippable)]
-    Announce,
 }
-use release::*;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let run = Release::machine().begin()?;

@@ -6,8 +6,6 @@ use step_machine::Workflow;
 enum Release {
     Fetch,
     Build,
-    #[step(skippable)]
-    Announce,
 }
 use release::*;
 
@@ -17,7 +15,8 @@ fn work() -> io::Result<()> {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let run = Release::machine().begin()?;
-    let run = run.step(Fetsh, |_| work())?;
-    drop(run);
+    let run = run.step(Fetch, |_| work())?;
+    let run = run.step(Biuld, |_| work())?;
+    run.finish()?;
     Ok(())
 }

@@ -9,7 +9,6 @@ enum Release {
     #[step(skippable)]
     Announce,
 }
-use release::*;
 
 #[derive(Workflow)]
 enum Review {

@@ -10,7 +10,6 @@ enum Release {
     Build,
     Notes,
 }
-use release::*;
 
 #[derive(Workflow)]
 #[workflow(parallel)]

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Visibility, parse_quote};
 
-use super::marker;
+use super::{marker, places};
 use crate::workflow::model::{Step, Workflow};
 
 pub(crate) fn module(workflow: &Workflow) -> TokenStream {
@@ -14,6 +14,7 @@ pub(crate) fn module(workflow: &Workflow) -> TokenStream {
         let (name, doc) = (&step.ident, step_doc(workflow, step));
         quote!(#[doc = #doc] #inner struct #name;)
     });
+    let at = places(workflow);
     let places = workflow.steps.iter().filter(|_| !workflow.parallel).map(|step| {
         let name = &step.ident;
         let doc = format!("[`{name}`](super::{name}) is the next step.");
@@ -26,7 +27,7 @@ pub(crate) fn module(workflow: &Workflow) -> TokenStream {
         #vis mod #module {
             #(#steps)*
             #[doc = "The places where a run can be."]
-            #inner mod at {
+            #inner mod #at {
                 #(#places)*
             }
         }
@@ -66,6 +67,7 @@ fn step_impl(workflow: &Workflow, step: &Step) -> TokenStream {
     let marker = marker(workflow, step);
     let output = step.output.as_ref().map_or_else(|| quote!(()), |output| quote!(#output));
     let rule = rule(step);
+    let value = if step.has_fields() { quote!(::core::panic!()) } else { quote!(#ident::#variant) };
     let skippable = step.skippable.then(|| {
         quote! {
             #[automatically_derived]
@@ -78,7 +80,7 @@ fn step_impl(workflow: &Workflow, step: &Step) -> TokenStream {
             type Workflow = #ident;
             type Output = #output;
             type Rule = #krate::rule::#rule;
-            const STEP: #ident = #ident::#variant;
+            const STEP: #ident = #value;
         }
         #skippable
     }

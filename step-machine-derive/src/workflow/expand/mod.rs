@@ -6,13 +6,19 @@
 mod markers;
 mod order;
 mod plan;
+mod stand_in;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use super::model::{Step, Workflow};
+use crate::names;
 
-pub(crate) fn workflow(workflow: &Workflow) -> TokenStream {
+pub(crate) fn workflow(workflow: Workflow) -> TokenStream {
+    if workflow.generics.params.is_empty() { plain(&workflow) } else { stand_in::generic(workflow) }
+}
+
+fn plain(workflow: &Workflow) -> TokenStream {
     let parts = [
         markers::module(workflow),
         plan::workflow_impl(workflow),
@@ -27,4 +33,10 @@ pub(crate) fn workflow(workflow: &Workflow) -> TokenStream {
 fn marker(workflow: &Workflow, step: &Step) -> TokenStream {
     let (module, ident) = (&workflow.module, &step.ident);
     quote!(#module::#ident)
+}
+
+/// The name of the module with the places of a sequence. A step with that name is a fault; it gives way to it.
+fn places(workflow: &Workflow) -> Ident {
+    let taken = workflow.steps.iter().any(|step| names::plain(&step.ident) == "at");
+    Ident::new(if taken { "at_" } else { "at" }, Span::call_site())
 }

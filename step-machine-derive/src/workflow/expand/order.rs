@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
-use super::marker;
+use super::{marker, places};
 use crate::workflow::model::Workflow;
 
 pub(crate) fn impls(workflow: &Workflow) -> TokenStream {
@@ -29,8 +29,8 @@ fn place(workflow: &Workflow, index: usize) -> TokenStream {
     let (krate, module) = (&workflow.krate, &workflow.module);
     match workflow.steps.get(index) {
         Some(step) => {
-            let ident = &step.ident;
-            quote!(#module::at::#ident)
+            let (at, ident) = (places(workflow), &step.ident);
+            quote!(#module::#at::#ident)
         }
         None => quote!(#krate::End),
     }

@@ -11,20 +11,25 @@ use crate::workflow::model::{Retry, Step, Workflow};
 
 pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
     let (krate, ident, name) = (&workflow.krate, &workflow.ident, &workflow.name);
-    let (generics, arguments, bounds) = workflow.generics.split_for_impl();
     let start = order::start(workflow);
     let plan = plan(workflow);
-    let variants: Vec<_> = workflow.steps.iter().map(|step| &step.ident).collect();
-    let indices: Vec<_> = (0..variants.len()).collect();
-    let index = if variants.is_empty() {
+    let variants = workflow.steps.iter().enumerate().map(|(index, step)| {
+        let variant = &step.ident;
+        quote!(Self::#variant { .. } => #index,)
+    });
+    let index = if workflow.steps.is_empty() {
         // Only an input with faults has no variants; the impl is there so that they are all that is reported.
         quote!(0)
     } else {
-        quote!(match self { #(Self::#variants => #indices,)* })
+        quote!(match self { #(#variants)* })
     };
+    let values = workflow.steps.iter().enumerate().filter(|(_, step)| !step.has_fields()).map(|(index, step)| {
+        let variant = &step.ident;
+        quote!(#index => ::core::option::Option::Some(Self::#variant),)
+    });
     quote! {
         #[automatically_derived]
-        impl #generics #krate::Workflow for #ident #arguments #bounds {
+        impl #krate::Workflow for #ident {
             const NAME: &'static ::core::primitive::str = #name;
             type Start = #start;
 
@@ -41,7 +46,7 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
             #[inline]
             fn from_index(index: ::core::primitive::usize) -> ::core::option::Option<Self> {
                 match index {
-                    #(#indices => ::core::option::Option::Some(Self::#variants),)*
+                    #(#values)*
                     _ => ::core::option::Option::None,
                 }
             }
@@ -51,9 +56,6 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
 
 pub(crate) fn inherent_impl(workflow: &Workflow) -> TokenStream {
     let (krate, ident, vis) = (&workflow.krate, &workflow.ident, &workflow.vis);
-    if !workflow.generics.params.is_empty() {
-        return TokenStream::new();
-    }
     let doc =
         format!("Begins a run of `{ident}` that you drive step by step: say what it is to be like, then `.begin()`.");
     quote! {
@@ -108,10 +110,10 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
         let weight = weight.value;
         quote!(step.weight = #weight;)
     });
-    let nested = step
-        .nested
-        .as_ref()
-        .map(|nested| quote!(step.workflow = ::core::option::Option::Some(#krate::private::name_of::<#nested>());));
+    let nested = step.nested.as_ref().map(|nested| {
+        let name = quote!(<#nested as #krate::Workflow>::NAME);
+        quote!(step.workflow = ::core::option::Option::Some(#krate::private::text(#name));)
+    });
     let rules: TokenStream = [alias]
         .into_iter()
         .chain(needs.map(Some))

@@ -1,0 +1,74 @@
+//! The code of the README, with what it leaves out.
+
+use step_machine::Workflow;
+
+/// Bring up one virtual machine.
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+#[workflow(on_failure = "rollback")]
+pub enum ProvisionStep {
+    /// Render the OpenTofu templates
+    RenderTemplates,
+    #[step(retry(attempts = 3, delay = "2s", max_delay = "30s"), timeout = "5m", weight = 10)]
+    OpenTofuInit,
+    #[step(undo, weight = 50)]
+    OpenTofuApply,
+    #[step(output = u16)]
+    GetPort,
+    #[step(needs(GetPort), retry(attempts = 30, delay = "1s"))]
+    WaitSsh,
+    #[step(critical = false, skippable)]
+    WaitCloudInit,
+}
+
+type ProvisionError = std::io::Error;
+
+struct Provisioner;
+
+impl Provisioner {
+    fn render(&self) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
+    async fn tofu(&self, _: &str) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+
+    fn port(&self) -> Result<u16, ProvisionError> {
+        Ok(22)
+    }
+
+    fn connect(&self, _: u16) -> Result<(), ProvisionError> {
+        Ok(())
+    }
+}
+
+// README: begin
+use provision_step::*; // generated: one marker type for each step
+use step_machine::{Failure, Report};
+
+impl Provisioner {
+    async fn provision(&self) -> Result<Report<ProvisionStep>, Failure<ProvisionStep, ProvisionError>> {
+        let run = ProvisionStep::machine().begin()?;
+        let run = run.step(RenderTemplates, |_| self.render())?;
+        let run = run.step_async(OpenTofuInit, async |_| self.tofu("init").await).await?;
+        let run = run.step_async(OpenTofuApply, async |cx| {
+            cx.message("creating one instance");
+            self.tofu("apply").await
+        }).await?;
+        let (run, port) = run.step(GetPort, |_| self.port())?; // a step with an output hands it on
+        let run = run.step_retry(WaitSsh, |_| self.connect(port))?;
+        let run = run.skip(WaitCloudInit, "the image has no cloud-init"); // compiles only for a skippable step
+        Ok(run.finish()?) // compiles only when every step is settled
+    }
+}
+// README: end
+
+fn main() {
+    let provisioning = Provisioner.provision();
+    let mut provisioning = std::pin::pin!(provisioning);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(report) = std::future::Future::poll(provisioning.as_mut(), &mut context) else {
+        panic!("nothing here waits");
+    };
+    assert_eq!(report.unwrap().state().progress().percentage, 100.0);
+}

@@ -1,0 +1,8 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Std {
+    Fetch,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    #[step(, undo)]
+    Fetch,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+#[workflow(undo)]
+enum Release {
+    Fetch,
+}
+
+fn main() {}
