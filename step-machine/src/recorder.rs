@@ -47,8 +47,8 @@ pub(crate) struct Recorder {
     base: u64,
     origin: Instant,
     fault: Fault,
-    /// Nobody watches and nothing has failed: then no event is built.
-    quiet: bool,
+    /// No journal, and nothing has failed: then the usual transitions take the short way.
+    is_short: bool,
 }
 
 /// Whether the journal still follows.
@@ -68,7 +68,7 @@ impl Recorder {
         Self {
             base: nanos(since.max(state.elapsed())),
             origin: watch.instant(),
-            quiet: watch.is_idle(),
+            is_short: watch.journal.is_none(),
             state,
             watch,
             fault: Fault::None,
@@ -108,31 +108,44 @@ impl Recorder {
     }
 
     pub(crate) fn break_off(&mut self, error: JournalError) {
-        self.quiet = false;
+        self.is_short = false;
         self.fault = Fault::Untold(Box::new(error));
     }
 
-    /// Begins the first attempt at a step the short way; the time where the record has to be told with an event.
+    /// Begins the first attempt at a step the short way; the time where an event has to decide.
     #[inline]
     pub(crate) fn start_plainly(&mut self, index: usize) -> Result<(), u64> {
         let now = self.elapsed();
-        if self.quiet && self.state.start_plainly(index, now) { Ok(()) } else { Err(now) }
+        if self.is_short && self.state.start_plainly(index, now) { Ok(()) } else { Err(now) }
     }
 
-    /// Completes a step without an output the short way; the time where the record has to be told with an event.
+    /// Completes a step without an output the short way; the time where an event has to decide.
     #[inline]
     pub(crate) fn complete_plainly(&mut self, index: usize) -> Result<(), u64> {
         let now = self.elapsed();
-        if self.quiet && self.state.complete_plainly(index, now) { Ok(()) } else { Err(now) }
+        if self.is_short && self.state.complete_plainly(index, now) { Ok(()) } else { Err(now) }
     }
 
     /// Completes the run; `false` where the journal has failed.
     pub(crate) fn finish(&mut self) -> bool {
         let now = self.elapsed();
-        if self.quiet && self.state.finish_plainly(now) {
+        if self.is_short && self.state.finish_plainly(now) {
+            self.tell(|state| {
+                let (status, warnings) = (RunStatus::Completed, state.warnings());
+                Kind::RunEnd(Box::new(RunEnd { status, warnings, failure: None }))
+            });
             return true;
         }
         self.end_at(now, RunStatus::Completed, None)
+    }
+
+    /// Shows the observers what a short way did, where there are any.
+    #[inline]
+    pub(crate) fn tell(&mut self, kind: impl FnOnce(&RunState) -> Kind) {
+        if !self.watch.observers.is_empty() {
+            let event = self.event(self.state.last_stamp(), kind(&self.state));
+            self.watch.observers.notify(&event);
+        }
     }
 
     /// Records what happens now; see [`record_at`](Self::record_at).
@@ -142,13 +155,12 @@ impl Recorder {
     }
 
     /// Records what happened `elapsed` after the run's start. `false` where the journal has failed, now or before.
-    #[inline]
     pub(crate) fn record_at(&mut self, elapsed: u64, kind: Kind) -> bool {
         if self.is_broken() {
             return false;
         }
         let stamp = self.state.next_stamp(elapsed);
-        if !self.quiet {
+        if !self.watch.is_idle() {
             return self.record_watched(stamp, kind);
         }
         match self.state.check(stamp, &kind) {
@@ -188,6 +200,7 @@ impl Recorder {
         true
     }
 
+    #[inline]
     fn event(&self, stamp: Stamp, kind: Kind) -> Event {
         let elapsed = Duration::from_nanos(stamp.elapsed);
         let is_output = matches!(kind, Kind::Stdout(_) | Kind::Stderr(_));

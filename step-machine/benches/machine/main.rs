@@ -1,7 +1,7 @@
 //! The typed machine in memory against the sequence that one would write by hand.
 //!
-//! The hand-written sequence does what the budget's reference does: it reads the clock before and after each step and
-//! keeps both times. Run with `cargo bench -p step-machine --bench machine`.
+//! The hand-written sequence reads the clock before and after each step and keeps both times; with a record it also
+//! notes when it began and what it took, in memory of its own. Run with `cargo bench -p step-machine --bench machine`.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a bench is its own reader, and stops where it cannot go on")]
 
@@ -9,7 +9,7 @@ mod steps;
 
 use std::hint::black_box;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use step_machine::{Observer, StepContext};
@@ -35,6 +35,29 @@ fn by_hand(steps: usize, times: &mut Vec<(Duration, Duration)>, value: &mut u64)
     Ok(())
 }
 
+/// What a command keeps that wants to tell afterwards when it began, what its steps took, and what all of it took.
+struct Kept {
+    started_at: SystemTime,
+    times: Vec<(Duration, Duration)>,
+    took: Duration,
+}
+
+/// The reference with a record of its own, as a run of the machine leaves one.
+#[inline(never)]
+fn by_hand_with_record(steps: usize, value: &mut u64) -> Result<Box<Kept>, io::Error> {
+    let mut kept =
+        Box::new(Kept { started_at: SystemTime::now(), times: Vec::with_capacity(steps), took: Duration::ZERO });
+    let origin = Instant::now();
+    for _ in 0..steps {
+        let start = origin.elapsed();
+        work(value)?;
+        kept.times.push((start, origin.elapsed()));
+    }
+    kept.took = origin.elapsed();
+    black_box((kept.started_at, kept.took));
+    Ok(kept)
+}
+
 struct Nothing;
 
 impl Observer for Nothing {}
@@ -49,6 +72,7 @@ fn reference(group: &mut BenchmarkGroup<'_, WallTime>, steps: usize) {
     group.throughput(Throughput::Elements(steps as u64));
     let (mut times, mut value) = (Vec::with_capacity(steps), 1);
     group.bench_function("by hand", |b| b.iter(|| by_hand(steps, &mut times, &mut value)));
+    group.bench_function("by hand, with a record", |b| b.iter(|| by_hand_with_record(steps, &mut value)));
 }
 
 fn ten(group: &mut BenchmarkGroup<'_, WallTime>) {

@@ -4,12 +4,12 @@
 macro_rules! workflow {
     ($name:ident, $module:ident, $drive:ident: $($step:ident)*) => {
         #[derive(step_machine::Workflow)]
-        pub enum $name {
+        pub(crate) enum $name {
             $($step,)*
         }
 
         #[inline(never)]
-        pub fn $drive(
+        pub(crate) fn $drive(
             builder: step_machine::MachineBuilder<$name>,
             mut body: impl FnMut(&mut step_machine::StepContext) -> Result<(), std::io::Error>,
         ) -> step_machine::Report<$name> {

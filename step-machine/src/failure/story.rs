@@ -80,7 +80,8 @@ impl Story<'_> {
     fn steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nsteps")?;
         let total = self.0.total_steps.to_string();
-        let (digits, width) = (total.len(), self.0.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0));
+        let (digits, width) =
+            (total.len(), self.0.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0));
         for (number, step) in (1..).zip(&self.0.steps) {
             writeln!(f, "  {} {number:>digits$}/{total}  {:<width$}  {}", mark(step.status), step.name, told(step))?;
         }

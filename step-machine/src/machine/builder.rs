@@ -1,6 +1,5 @@
 //! How a run begins.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -42,7 +41,7 @@ use crate::workflow::{SharedPlan, Workflow};
 #[must_use = "nothing begins before `begin`"]
 pub struct MachineBuilder<W> {
     id: Option<RunId>,
-    labels: BTreeMap<String, String>,
+    labels: Vec<(String, String)>,
     input: Option<Value>,
     watch: Watch,
     workflow: PhantomData<fn() -> W>,
@@ -50,7 +49,7 @@ pub struct MachineBuilder<W> {
 
 impl<W: Workflow> MachineBuilder<W> {
     pub(crate) fn new() -> Self {
-        Self { id: None, labels: BTreeMap::new(), input: None, watch: Watch::default(), workflow: PhantomData }
+        Self { id: None, labels: Vec::new(), input: None, watch: Watch::default(), workflow: PhantomData }
     }
 
     /// Sets the id of the run. Without one a new id is generated, and the run is a new one.
@@ -61,7 +60,7 @@ impl<W: Workflow> MachineBuilder<W> {
 
     /// Adds a label: who started the run, for which ticket, and the like.
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.labels.insert(key.into(), value.into());
+        self.labels.push((key.into(), value.into()));
         self
     }
 
@@ -116,12 +115,13 @@ impl<W: Workflow> MachineBuilder<W> {
         let has_news = !self.watch.is_idle() || !self.labels.is_empty() || self.input.is_some();
         let mut cx = self.context(RunState::new(run, plan.clone(), now), now);
         if has_news {
-            let (labels, input) = (std::mem::take(&mut self.labels), self.input.take());
+            let (labels, input) = (self.labels.drain(..).collect(), self.input.take());
             cx.recorder.announce(RunStart { plan, labels, input })?;
         }
         Ok(cx)
     }
 
+    #[inline]
     fn context(&mut self, state: RunState, now: SystemTime) -> Box<StepContext> {
         Box::new(StepContext::new(Recorder::new(state, std::mem::take(&mut self.watch), now)))
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::context::StepContext;
 use crate::event::{ErrorRecord, Kind, Reason, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, Text};
 use crate::failure::{StepError, error_record};
+use crate::state::RunState;
 
 impl Drop for StepContext {
     /// A step that is still running here was left by a panic or by a future that was dropped.
@@ -23,7 +24,10 @@ impl StepContext {
     pub(super) fn begin_step(&mut self, index: usize) -> bool {
         self.index = index;
         match self.recorder.start_plainly(index) {
-            Ok(()) => true,
+            Ok(()) => {
+                self.recorder.tell(|state| start(state, index, 1, false));
+                true
+            }
             Err(now) => self.begin_step_at(now),
         }
     }
@@ -34,16 +38,19 @@ impl StepContext {
         if step.status().is_settled() {
             return false;
         }
-        let (attempt, interrupted) = (step.attempts() + 1, step.is_interrupted());
-        let start = StepStart { step: self.recorder.state().step_ref(self.index), attempt, interrupted };
-        self.recorder.record_at(now, Kind::StepStart(start))
+        let start = start(self.recorder.state(), self.index, step.attempts() + 1, step.is_interrupted());
+        self.recorder.record_at(now, start)
     }
 
     /// Settles the step as completed; `false` where the journal failed.
     #[inline(never)]
     pub(super) fn complete_step(&mut self) -> bool {
-        match self.recorder.complete_plainly(self.index) {
-            Ok(()) => true,
+        let index = self.index;
+        match self.recorder.complete_plainly(index) {
+            Ok(()) => {
+                self.recorder.tell(|state| Kind::StepEnd(end(state, index, state.last_stamp().elapsed)));
+                true
+            }
             Err(now) => self.end_step(now, StepStatus::Completed, None, None, None),
         }
     }
@@ -80,19 +87,7 @@ impl StepContext {
         error: Option<Box<ErrorRecord>>,
         output: Option<Box<Value>>,
     ) -> bool {
-        let step = self.step_state();
-        let since = |start: u64| Duration::from_nanos(elapsed.saturating_sub(start));
-        let end = StepEnd {
-            step: self.recorder.state().step_ref(self.index),
-            status,
-            reason,
-            message: None,
-            attempt: step.attempts(),
-            duration: since(step.first_started()),
-            attempt_duration: since(step.attempt_started()),
-            error,
-            output,
-        };
+        let end = StepEnd { status, reason, error, output, ..end(self.recorder.state(), self.index, elapsed) };
         self.recorder.record_at(elapsed, Kind::StepEnd(end))
     }
 
@@ -102,15 +97,12 @@ impl StepContext {
             return;
         }
         let end = StepEnd {
-            step: self.recorder.state().step_ref(index),
             status: StepStatus::Skipped,
             reason: Some(Reason::Requested),
             message: Some(why),
-            attempt: self.step_state().attempts(),
             duration: Duration::ZERO,
             attempt_duration: Duration::ZERO,
-            error: None,
-            output: None,
+            ..end(self.recorder.state(), index, 0)
         };
         self.recorder.record(Kind::StepEnd(end));
     }
@@ -131,5 +123,26 @@ impl StepContext {
         }
         self.recorder.sleep(delay);
         self.begin_step(self.index)
+    }
+}
+
+fn start(state: &RunState, index: usize, attempt: u32, interrupted: bool) -> Kind {
+    Kind::StepStart(StepStart { step: state.step_ref(index), attempt, interrupted })
+}
+
+/// The end of a step that completed without an output.
+fn end(state: &RunState, index: usize, elapsed: u64) -> StepEnd {
+    let step = &state.steps()[index];
+    let since = |start: u64| Duration::from_nanos(elapsed.saturating_sub(start));
+    StepEnd {
+        step: state.step_ref(index),
+        status: StepStatus::Completed,
+        reason: None,
+        message: None,
+        attempt: step.attempts(),
+        duration: since(step.first_started()),
+        attempt_duration: since(step.attempt_started()),
+        error: None,
+        output: None,
     }
 }

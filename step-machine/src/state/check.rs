@@ -26,6 +26,11 @@ impl RunState {
         }
     }
 
+    /// The number and time of the last event.
+    pub(crate) fn last_stamp(&self) -> Stamp {
+        Stamp { seq: self.counts.seq, elapsed: self.counts.elapsed }
+    }
+
     /// Whether `kind` may happen now; changes nothing.
     #[inline]
     pub(crate) fn check(&self, stamp: Stamp, kind: &Kind) -> Result<Target, Illegal> {
@@ -80,7 +85,7 @@ impl RunState {
 
     fn check_run_end(&self, end: &RunEnd) -> Verdict {
         if self.counts.active > 0 {
-            let running = self.steps.iter().position(|step| step.is_active()).unwrap_or_default();
+            let running = self.steps.iter().position(super::StepState::is_active).unwrap_or_default();
             return Err(IllegalReason::StillRunning { step: self.id(running) });
         }
         let from = match end.status {

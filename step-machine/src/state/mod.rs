@@ -318,6 +318,7 @@ impl RunState {
     }
 
     /// How far the run is.
+    #[inline]
     pub fn progress(&self) -> Progress {
         let share = self.share();
         let current = self.counts.current.map(|index| self.step_ref(index));
