@@ -1,1 +1,52 @@
-//! Integration tests.
+//! The library as a user sees it, one topic a module.
+//!
+//! A test says what was asked for and asserts the thing itself: which step, in which state, with which events in which
+//! order.
+
+#![allow(
+    clippy::expect_used,
+    clippy::float_cmp,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test stops where it cannot go on, and the numbers here are exact"
+)]
+#![allow(
+    clippy::items_after_statements,
+    clippy::unit_arg,
+    clippy::unnecessary_wraps,
+    reason = "bodies give a `Result` also where they cannot fail, and what a test needs stands where it needs it"
+)]
+
+mod architecture;
+mod asynchronous;
+mod clock;
+mod context;
+mod derive;
+#[deny(
+    missing_debug_implementations,
+    missing_docs,
+    unreachable_pub,
+    unused,
+    warnings,
+    clippy::pedantic,
+    reason = "proves what is written here to be clean for a crate that allows nothing"
+)]
+pub mod derive_clean;
+mod events_read;
+mod failure;
+mod flows;
+mod journal;
+mod journal_changes;
+mod journal_damage;
+mod journal_faults;
+mod machine;
+mod observers;
+mod parallel;
+mod readme;
+mod retry;
+mod rollback;
+mod rollback_policy;
+mod samples;
+mod schema;
+mod support;
+mod validator;
