@@ -79,9 +79,12 @@ impl StepContext {
 
     /// A text that is the same for all attempts at this step of this run, in all processes, and for nothing else.
     ///
-    /// Hand it to services that take an idempotency key, so that an attempt which is repeated has one effect.
+    /// A step that was renamed keeps it as long as it has its `alias`. Hand it to services that take an idempotency key, so that an attempt which is repeated has one effect.
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}/{}", self.recorder.state().workflow(), self.run(), self.step())
+        // A step that was renamed keeps the key that it had under its old id.
+        let info = self.info();
+        let step = info.aliases.first().unwrap_or(&info.id);
+        format!("{}/{}/{step}", self.recorder.state().workflow(), self.run())
     }
 
     /// Tells how much of the step is done, from 0 to 1; a number outside is taken as the nearer end.

@@ -253,6 +253,10 @@ impl Recorder {
         self.end(status, Some(failure));
     }
 
+    pub(crate) fn observer_faults(&self) -> Vec<ObserverFault> {
+        self.watch.observers.faults()
+    }
+
     /// Lets go of the journal and the observers of a run that is over, and tells what the observers did.
     pub(crate) fn release(&mut self) -> Vec<ObserverFault> {
         if self.watch.is_idle() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::context::StepContext;
-use crate::event::{RunStatus, StepStatus};
+use crate::event::{RunStatus, StepStatus, Text};
 use crate::failure::{self, Cause, FailureContext, StepError};
 use crate::journal::JournalError;
 use crate::observe::ObserverFault;
@@ -126,6 +126,10 @@ struct Inner<W, E> {
     cause: Cause<E>,
     // None where the run never got as far as a step.
     run: Option<Box<StepContext>>,
+    /// Why the record of the failure, or of its rollback, is not complete.
+    journal: Option<JournalError>,
+    /// The steps whose effect is to stay, and why.
+    kept: Vec<(usize, Text)>,
 }
 
 impl<W: Workflow, E: StepError> Failure<W, E> {
@@ -136,7 +140,9 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         if !run.awaits_rollback() {
             run.end_failed(&record);
         }
-        Self(Box::new(Inner { context: FailureContext::trusted(record), cause, run: Some(run) }))
+        let journal = run.recorder.take_fault();
+        let context = FailureContext::trusted(record);
+        Self(Box::new(Inner { context, cause, run: Some(run), journal, kept: Vec::new() }))
     }
 }
 
@@ -174,6 +180,18 @@ impl<W, E> Failure<W, E> {
         Some(self.0.run.as_ref()?.recorder.state())
     }
 
+    /// Why the journal does not have the end of this run, or of its rollback, where it failed only there.
+    ///
+    /// A journal that fails before is the [`cause`](Self::cause).
+    pub fn journal_error(&self) -> Option<&JournalError> {
+        self.0.journal.as_ref()
+    }
+
+    /// The observers that panicked. They never hurt the run, but what they showed may be wrong.
+    pub fn observer_faults(&self) -> Vec<ObserverFault> {
+        self.0.run.as_ref().map(|run| run.recorder.observer_faults()).unwrap_or_default()
+    }
+
     /// Writes the trace of the failure; see [`FailureContext::write_trace`].
     pub fn write_trace(&mut self, dir: impl AsRef<Path>) -> io::Result<PathBuf> {
         self.0.context.write_trace(dir)
@@ -188,13 +206,19 @@ impl<W: Workflow, E: StepError> From<JournalError> for Failure<W, E> {
             context: FailureContext::trusted(failure::outside::<W>(&run, cause.record())),
             cause,
             run: None,
+            journal: None,
+            kept: Vec::new(),
         }))
     }
 }
 
 impl<W, E> fmt::Display for Failure<W, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.context.fmt(f)
+        self.0.context.fmt(f)?;
+        match &self.0.journal {
+            Some(error) if f.alternate() => write!(f, "\njournal   {error}"),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -36,6 +36,9 @@ pub trait Rule: sealed::Sealed {
     /// Whether the step declares an output.
     const HAS_OUTPUT: bool;
 
+    /// Whether the run cannot go on without it.
+    const NEEDS_OUTPUT: bool;
+
     /// Wraps `machine` by the outcome; `fail` makes the failure where the rule knows one.
     fn returns<M, F, T>(machine: M, outcome: Outcome<T>, fail: impl FnOnce(M) -> F) -> Self::Returns<M, F, T>;
 }
@@ -45,7 +48,7 @@ mod sealed {
 }
 
 macro_rules! rules {
-    ($($(#[$doc:meta])* $name:ident, output $has_output:literal: $returns:ty, |$machine:ident, $outcome:ident, $fail:ident| $body:expr;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident, output $has_output:literal $needs_output:literal: $returns:ty, |$machine:ident, $outcome:ident, $fail:ident| $body:expr;)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name;
@@ -56,6 +59,8 @@ macro_rules! rules {
             type Returns<M, F, T> = $returns;
 
             const HAS_OUTPUT: bool = $has_output;
+
+            const NEEDS_OUTPUT: bool = $needs_output;
 
             #[inline]
             fn returns<M, F, T>(
@@ -71,22 +76,22 @@ macro_rules! rules {
 
 rules! {
     /// A failure stops the run; there is no output.
-    Critical, output false: Result<M, F>, |machine, outcome, fail| match outcome {
+    Critical, output false false: Result<M, F>, |machine, outcome, fail| match outcome {
         Outcome::Done(_) | Outcome::Skipped => Ok(machine),
         Outcome::Failed => Err(fail(machine)),
     };
     /// A failure stops the run; otherwise there is an output.
-    CriticalOutput, output true: Result<(M, T), F>, |machine, outcome, fail| match outcome {
+    CriticalOutput, output true true: Result<(M, T), F>, |machine, outcome, fail| match outcome {
         Outcome::Done(output) => Ok((machine, output)),
         Outcome::Skipped | Outcome::Failed => Err(fail(machine)),
     };
     /// A failure stops the run; a skipped step has no output.
-    CriticalMaybe, output true: Result<(M, Option<T>), F>, |machine, outcome, fail| match outcome {
+    CriticalMaybe, output true false: Result<(M, Option<T>), F>, |machine, outcome, fail| match outcome {
         Outcome::Failed => Err(fail(machine)),
         settled => Ok((machine, settled.output())),
     };
     /// The run always goes on.
-    NonCritical, output false: M, |machine, _outcome, _fail| machine;
+    NonCritical, output false false: M, |machine, _outcome, _fail| machine;
     /// The run always goes on; a failed or skipped step has no output.
-    NonCriticalOutput, output true: (M, Option<T>), |machine, outcome, _fail| (machine, outcome.output());
+    NonCriticalOutput, output true false: (M, Option<T>), |machine, outcome, _fail| (machine, outcome.output());
 }

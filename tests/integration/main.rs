@@ -45,6 +45,7 @@ mod parallel;
 mod readme;
 mod retry;
 mod rollback;
+mod rollback_left;
 mod rollback_policy;
 mod samples;
 mod schema;

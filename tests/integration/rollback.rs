@@ -240,11 +240,11 @@ fn one_undo_can_be_skipped_by_name_with_a_reason() {
     assert_eq!(
         seen.lines_after(earlier),
         [
-            "undo_end server skipped: a person looks at it",
             "undo_start dns",
             "undo_end dns undone",
             "undo_start backup",
             "undo_end backup undone",
+            "undo_end server skipped: a person looks at it",
             "undo_start network",
             "undo_end network undone",
             "run_end rolled_back, warnings: 1",

@@ -191,12 +191,14 @@ impl<'de> Deserialize<'de> for Event {
 pub struct EventLines<R> {
     reader: R,
     line: usize,
+    /// The reader failed, and would again.
+    is_over: bool,
 }
 
 impl<R: BufRead> EventLines<R> {
     /// Reads from `reader`.
     pub fn new(reader: R) -> Self {
-        Self { reader, line: 0 }
+        Self { reader, line: 0, is_over: false }
     }
 }
 
@@ -205,7 +207,7 @@ impl<R: BufRead> Iterator for EventLines<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut text = String::new();
-        loop {
+        while !self.is_over {
             text.clear();
             self.line += 1;
             match self.reader.read_line(&mut text) {
@@ -214,8 +216,13 @@ impl<R: BufRead> Iterator for EventLines<R> {
                 Ok(_) => {
                     return Some(Event::parse(text.trim_end()).map_err(|kind| kind.at_line(self.line)));
                 }
-                Err(error) => return Some(Err(ReadErrorKind::Io(error).at_line(self.line))),
+                Err(error) => {
+                    // After a line that is not text there may be others; after anything else there is nothing to read.
+                    self.is_over = error.kind() != io::ErrorKind::InvalidData;
+                    return Some(Err(ReadErrorKind::Io(error).at_line(self.line)));
+                }
             }
         }
+        None
     }
 }

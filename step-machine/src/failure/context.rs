@@ -266,6 +266,13 @@ pub(crate) fn cancelled() -> ErrorRecord {
     }
 }
 
+/// The error of a body that will not come back: it panicked, or its future was dropped.
+pub(crate) fn abandoned() -> ErrorRecord {
+    let (kind, message) =
+        if std::thread::panicking() { ("panic", "panicked") } else { ("cancelled", "was dropped before its end") };
+    ErrorRecord { kind: kind.into(), message: message.to_owned(), chain: Vec::new(), effect: Effect::Unknown }
+}
+
 /// The record of a run that failed where no state of it is at hand.
 pub(crate) fn outside<W: Workflow>(run: &RunId, error: ErrorRecord) -> FailureRecord {
     let now = timestamp(std::time::SystemTime::now());

@@ -128,7 +128,7 @@ pub enum Cause<E> {
     },
     /// The run was stopped from outside.
     Cancelled,
-    /// The step's output could not be recorded, or a recorded one could not be read back.
+    /// The step's output could not be recorded.
     Output(serde_json::Error),
     /// The run's journal could not be written or read.
     Journal(JournalError),

@@ -7,5 +7,5 @@ mod story;
 pub use context::{ContextError, FailureContext};
 pub use error::{Cause, StepError};
 
-pub(crate) use context::{cancelled, failed_step, halted, outside};
+pub(crate) use context::{abandoned, cancelled, failed_step, halted, outside};
 pub(crate) use error::error_record;

@@ -65,6 +65,18 @@ pub enum JournalError {
         /// What does not fit.
         changes: Vec<PlanChange>,
     },
+    /// What a step handed on cannot be read as the type that its `output` is now.
+    #[error(
+        "run {run}: the recorded output of step `{step}` does not fit its type any more; resume the run with the version that began it, or begin again under another id"
+    )]
+    Output {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: String,
+        /// Why it does not fit.
+        source: serde_json::Error,
+    },
     /// The run under this id cannot go forward any more.
     #[error("run {run} is {status} and cannot go on; begin again under another id")]
     Over {
@@ -98,6 +110,7 @@ impl JournalError {
             | Self::Corrupt { run, .. }
             | Self::OtherWorkflow { run, .. }
             | Self::PlanChanged { run, .. }
+            | Self::Output { run, .. }
             | Self::Over { run, .. }
             | Self::Refused { run, .. } => run,
         }

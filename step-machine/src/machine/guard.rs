@@ -10,6 +10,7 @@ use super::{Machine, Returns, RunsAt};
 use crate::context::StepContext;
 use crate::event::StepStatus;
 use crate::failure::{Cause, StepError};
+use crate::journal::JournalError;
 use crate::report::Failure;
 use crate::rule::{Outcome, Rule};
 use crate::workflow::{Step, Workflow};
@@ -88,9 +89,9 @@ where
     }
 
     /// Goes on past the step, with its recorded output; a journal that failed is told here.
-    pub fn proceed<E: StepError>(self) -> Returns<W, At, S, E> {
-        let (outcome, cause) = self.cx.replayed::<S, E>();
-        returns::<W, At, S, E>(self.cx, outcome, cause)
+    pub fn proceed<E: StepError>(mut self) -> Returns<W, At, S, E> {
+        let outcome = self.cx.replayed::<S>();
+        returns::<W, At, S, E>(self.cx, outcome, None)
     }
 }
 
@@ -152,19 +153,24 @@ impl StepContext {
     }
 
     /// What the record has of a step that is not run again.
-    fn replayed<S: Step, E: StepError>(&self) -> (Outcome<S::Output>, Option<Cause<E>>) {
-        let step = self.step_state();
+    fn replayed<S: Step>(&mut self) -> Outcome<S::Output> {
         if self.recorder.is_broken() {
-            return (Outcome::Failed, None);
+            return Outcome::Failed;
         }
-        if step.status() == StepStatus::Skipped {
-            return (Outcome::Skipped, None);
+        let step = self.step_state();
+        // Rules may change between runs: what was skipped then may have to hand something on now.
+        if step.status() == StepStatus::Skipped && !S::Rule::NEEDS_OUTPUT {
+            return Outcome::Skipped;
         }
         // What the step handed on before it lost its `output` is of no concern any more.
         let output = step.output().filter(|_| S::Rule::HAS_OUTPUT);
         match S::Output::deserialize(output.unwrap_or(&Value::Null)) {
-            Ok(output) => (Outcome::Done(output), None),
-            Err(error) => (Outcome::Failed, Some(Cause::Output(error))),
+            Ok(output) => Outcome::Done(output),
+            Err(source) => {
+                let (run, step) = (self.run().clone(), self.step().to_owned());
+                self.recorder.break_off(JournalError::Output { run, step, source });
+                Outcome::Failed
+            }
         }
     }
 }

@@ -7,13 +7,15 @@ use serde_json::Value;
 use crate::context::StepContext;
 use crate::event::{ErrorRecord, Kind, Reason, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, Text};
 use crate::failure::{StepError, error_record};
-use crate::state::RunState;
+use crate::state::{RunState, Undo};
 
 impl Drop for StepContext {
-    /// A step that is still running here was left by a panic or by a future that was dropped.
+    /// A step that is still running, or being undone, was left by a panic or by a future that was dropped.
     fn drop(&mut self) {
         if self.recorder.state().steps().get(self.index).is_some_and(|step| step.status() == StepStatus::Running) {
             self.abandon_step();
+        } else if self.undoing && self.step_state().undo() == Undo::Running {
+            self.abandon_undo();
         }
     }
 }

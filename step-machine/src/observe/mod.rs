@@ -18,7 +18,6 @@ use crate::event::{
     Event, Kind, OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd,
     TaskStart, TaskUpdate, UndoEnd, UndoStart,
 };
-use crate::sync::lock;
 
 /// Sees every event of a run once it is durable. All methods do nothing unless they are written.
 ///
@@ -133,12 +132,14 @@ pub(crate) struct Observers {
 struct Seat {
     // Never locked while a run goes on, which has exclusive access; it only makes the whole shareable.
     observer: Mutex<Box<dyn Observer>>,
+    name: String,
     panics: u64,
 }
 
 impl Observers {
     pub(crate) fn add(&mut self, observer: impl Observer + 'static) {
-        self.seats.push(Seat { observer: Mutex::new(Box::new(observer)), panics: 0 });
+        let name = observer.name().to_owned();
+        self.seats.push(Seat { observer: Mutex::new(Box::new(observer)), name, panics: 0 });
     }
 
     #[inline]
@@ -157,10 +158,16 @@ impl Observers {
     }
 
     pub(crate) fn faults(&self) -> Vec<ObserverFault> {
-        self.seats
-            .iter()
-            .filter(|seat| seat.panics > 0)
-            .map(|seat| ObserverFault { observer: lock(&seat.observer).name().to_owned(), panics: seat.panics })
-            .collect()
+        let faulty = self.seats.iter().filter(|seat| seat.panics > 0);
+        faulty.map(|seat| ObserverFault { observer: seat.name.clone(), panics: seat.panics }).collect()
+    }
+}
+
+impl Drop for Observers {
+    /// An observer that panics as it goes does not take the run with it.
+    fn drop(&mut self) {
+        for seat in self.seats.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(seat)));
+        }
     }
 }

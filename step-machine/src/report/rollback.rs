@@ -1,9 +1,12 @@
 //! Rolling back a failed run in the typed drive.
 
+use std::time::Duration;
+
 use super::Failure;
 use crate::context::StepContext;
-use crate::event::{Kind, RunResume, RunStatus, StepRetry, Text, UndoEnd, UndoStart, UndoStatus};
-use crate::failure::{StepError, error_record, failed_step};
+use crate::event::{ErrorRecord, Kind, RunResume, RunStatus, StepRetry, Text, UndoEnd, UndoStart, UndoStatus};
+use crate::failure::{StepError, abandoned, error_record, failed_step, halted};
+use crate::state::Undo;
 use crate::workflow::Workflow;
 
 impl<W: Workflow, E: StepError> Failure<W, E> {
@@ -64,7 +67,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         mut undo: impl AsyncFnMut(W, &mut StepContext) -> Result<(), U>,
     ) -> Self {
         for step in self.begin_rollback() {
-            let Some(cx) = self.open_run() else { break };
+            let Some(cx) = self.undoable(step) else { continue };
             if let Some(undo_step) = cx.begin_undo(step) {
                 let result = undo(undo_step, cx).await;
                 cx.end_undo_attempt(result, None);
@@ -74,34 +77,33 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         self
     }
 
-    /// Leaves the effect of `step` as it is: its undo counts as done. For one that cannot succeed, or should not run.
-    #[must_use = "the failure is still one"]
+    /// Leaves the effect of `step` as it is when the rollback comes to it: for an undo that cannot succeed, or should not
+    /// run. A step that there is nothing to undo of stays as it was.
+    #[must_use = "the failure is still one, and its rollback is still to be called"]
     pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
-        // Asked first: a run where there is nothing to leave stays ended.
-        if self.state().is_none_or(|state| !state.wants_undo(step.index())) {
-            return self;
-        }
-        self.reopen();
-        if let Some(cx) = self.open_run() {
-            let step = cx.recorder.state().step_ref(step.index());
-            cx.recorder.record(Kind::UndoEnd(Box::new(UndoEnd {
-                step,
-                status: UndoStatus::Skipped,
-                duration: std::time::Duration::ZERO,
-                message: Some(why.into()),
-                error: None,
-            })));
-        }
+        self.0.kept.push((step.index(), why.into()));
         self
     }
 
     fn roll(&mut self, mut undo: impl FnMut(usize, &mut StepContext)) {
         for step in self.begin_rollback() {
-            if let Some(cx) = self.open_run() {
+            if let Some(cx) = self.undoable(step) {
                 undo(step, cx);
             }
         }
         self.end_rollback();
+    }
+
+    /// The run, where `step` is to be undone now; a step whose effect is to stay is recorded as such.
+    fn undoable(&mut self, step: usize) -> Option<&mut StepContext> {
+        let why = self.0.kept.iter().rev().find(|(kept, _)| *kept == step).map(|(_, why)| why.clone());
+        let cx = self.open_run()?;
+        if why.is_some() {
+            cx.index = step;
+            cx.end_undo(UndoStatus::Skipped, why, None);
+            return None;
+        }
+        Some(cx)
     }
 
     fn open_run(&mut self) -> Option<&mut StepContext> {
@@ -129,7 +131,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         let step = self.step().map(|step| step.index());
         let error = self.0.context.record().error.clone();
         let trace_file = self.0.context.record().trace_file.clone();
-        let Some(cx) = self.open_run() else { return };
+        let Some(cx) = self.0.run.as_deref_mut() else { return };
         let mut record = failed_step(cx.recorder.state(), step, error);
         record.trace_file = trace_file;
         // The failure happened when it did; what came since belongs to the rollback.
@@ -137,7 +139,6 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         record.failed_at = failed.failed_at;
         record.run_duration = failed.run_duration;
         record.step_duration = failed.step_duration;
-        let Some(cx) = self.open_run() else { return };
         match cx.recorder.state().status() {
             RunStatus::RollingBack => {
                 let left = !cx.recorder.state().to_undo().is_empty();
@@ -146,6 +147,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
             }
             _ => cx.recorder.close(),
         }
+        self.0.journal = cx.recorder.take_fault().or(self.0.journal.take());
         *self.0.context.record_mut() = record;
     }
 }
@@ -164,10 +166,10 @@ impl StepContext {
     /// attempts of this rollback, and is `None` where nothing can wait.
     fn end_undo_attempt<U: StepError>(&mut self, result: Result<(), U>, tried: Option<u32>) -> bool {
         let attempt = self.step_state().undo_attempts();
-        let step = self.recorder.state().step_ref(self.index);
         if let (Err(error), Some(tried)) = (&result, tried)
             && let Some(delay) = self.wait_after(tried, error)
         {
+            let step = self.recorder.state().step_ref(self.index);
             let retry = StepRetry { step, attempt, delay, error: error_record(error) };
             let recorded = self.recorder.record(Kind::StepRetry(Box::new(retry)));
             if recorded {
@@ -175,20 +177,33 @@ impl StepContext {
             }
             return recorded;
         }
-        let elapsed = self.recorder.elapsed();
-        let duration = std::time::Duration::from_nanos(elapsed.saturating_sub(self.step_state().undo_started()));
-        let (status, error) = match &result {
-            Ok(()) => (UndoStatus::Undone, None),
-            Err(error) => (UndoStatus::UndoFailed, Some(error_record(error))),
-        };
-        self.recorder
-            .record_at(elapsed, Kind::UndoEnd(Box::new(UndoEnd { step, status, duration, message: None, error })));
+        match &result {
+            Ok(()) => self.end_undo(UndoStatus::Undone, None, None),
+            Err(error) => self.end_undo(UndoStatus::UndoFailed, None, Some(error_record(error))),
+        }
         self.undoing = false;
         false
     }
 
+    fn end_undo(&mut self, status: UndoStatus, message: Option<Text>, error: Option<ErrorRecord>) {
+        let elapsed = self.recorder.elapsed();
+        let state = self.step_state();
+        let began = if state.undo() == Undo::Running { state.undo_started() } else { elapsed };
+        let duration = Duration::from_nanos(elapsed.saturating_sub(began));
+        let step = self.recorder.state().step_ref(self.index);
+        self.recorder.record_at(elapsed, Kind::UndoEnd(Box::new(UndoEnd { step, status, duration, message, error })));
+    }
+
+    /// Records an undo as failed whose body will not come back, and the run as stuck.
+    #[cold]
+    pub(crate) fn abandon_undo(&mut self) {
+        self.end_undo(UndoStatus::UndoFailed, None, Some(abandoned()));
+        let record = halted(self.recorder.state());
+        self.recorder.end(RunStatus::Stuck, record);
+    }
+
     /// How long to wait before trying again after `failed` attempts failed, the last one with `error`.
-    pub(crate) fn wait_after<E: StepError>(&self, failed: u32, error: &E) -> Option<std::time::Duration> {
+    pub(crate) fn wait_after<E: StepError>(&self, failed: u32, error: &E) -> Option<Duration> {
         let retry = self.info().retry?;
         if error.is_fatal() {
             return None;

@@ -202,7 +202,8 @@ impl RunState {
                 continue;
             }
             let running = step.status == StepStatus::Running;
-            step.interrupted |= running && !step.waiting;
+            // The end of a cancelled attempt is not known either: its body was left wherever it was.
+            step.interrupted |= (running && !step.waiting) || step.status == StepStatus::Cancelled;
             step.waiting = false;
             match step.status {
                 StepStatus::Running if resume.rollback => {

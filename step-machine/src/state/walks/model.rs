@@ -214,7 +214,7 @@ impl Life {
 
     fn resume(&mut self, rollback: bool) {
         let running = self.status == StepStatus::Running;
-        self.interrupted |= running && !self.waiting;
+        self.interrupted |= (running && !self.waiting) || self.status == StepStatus::Cancelled;
         self.waiting = false;
         if self.undo == Undo::Running {
             self.undo = Undo::Ended(UndoStatus::UndoFailed);
