@@ -79,7 +79,8 @@ impl StepContext {
 
     /// A text that is the same for all attempts at this step of this run, in all processes, and for nothing else.
     ///
-    /// A step that was renamed keeps it as long as it has its `alias`. Hand it to services that take an idempotency key, so that an attempt which is repeated has one effect.
+    /// A step that was renamed keeps it as long as it has its `alias`. Hand it to services that take an idempotency
+    /// key, so that an attempt which is repeated has one effect.
     pub fn idempotency_key(&self) -> String {
         // A step that was renamed keeps the key that it had under its old id.
         let info = self.info();

@@ -40,9 +40,11 @@ impl RunId {
                 RefCell::new(fastrand::Rng::with_seed(RandomState::new().hash_one(0)));
         }
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        let millis = since.as_secs().saturating_mul(1_000).saturating_add(u64::from(since.subsec_millis()));
+        let (eight, two) = RANDOM.with_borrow_mut(|random| (random.u64(..), random.u16(..)));
         let mut bytes = [0; 10];
-        RANDOM.with_borrow_mut(|random| random.fill(&mut bytes));
+        bytes[..8].copy_from_slice(&eight.to_le_bytes());
+        bytes[8..].copy_from_slice(&two.to_le_bytes());
         Self(Repr::Generated(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()))
     }
 }

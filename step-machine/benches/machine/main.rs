@@ -1,7 +1,9 @@
 //! The typed machine in memory against the sequence that one would write by hand.
 //!
-//! The hand-written sequence reads the clock before and after each step and keeps both times; with a record it also
-//! notes when it began and what it took, in memory of its own. Run with `cargo bench -p step-machine --bench machine`.
+//! By hand the clock is read before and after each step and both times are kept; with a record it is also noted when it
+//! all began and what it took, in memory of its own, as a run of the machine does. The samples of the ways are taken in
+//! turn, so that a machine whose speed drifts weighs on all alike. Run with
+//! `cargo bench -p step-machine --bench machine`.
 
 #![allow(missing_docs, clippy::expect_used, reason = "a bench is its own reader, and stops where it cannot go on")]
 
@@ -9,11 +11,14 @@ mod steps;
 
 use std::hint::black_box;
 use std::io;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Instant;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
+use step_machine::observe::JsonLines;
 use step_machine::{Observer, StepContext};
-use steps::{Hundred, Ten, drive_hundred, drive_ten};
+use steps::{
+    Hundred, Ten, drive_hundred, drive_ten, hundred_by_hand, hundred_with_record, ten_by_hand, ten_with_record,
+};
 
 /// What a step does: too little to matter, too much to be removed.
 #[inline(never)]
@@ -22,75 +27,93 @@ fn work(value: &mut u64) -> Result<(), io::Error> {
     if black_box(false) { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
 }
 
-/// The reference: two clock readings a step, both kept.
-#[inline(never)]
-fn by_hand(steps: usize, times: &mut Vec<(Duration, Duration)>, value: &mut u64) -> Result<(), io::Error> {
-    times.clear();
-    let origin = Instant::now();
-    for _ in 0..steps {
-        let start = origin.elapsed();
-        work(value)?;
-        times.push((start, origin.elapsed()));
-    }
-    Ok(())
-}
-
-/// What a command keeps that wants to tell afterwards when it began, what its steps took, and what all of it took.
-struct Kept {
-    started_at: SystemTime,
-    times: Vec<(Duration, Duration)>,
-    took: Duration,
-}
-
-/// The reference with a record of its own, as a run of the machine leaves one.
-#[inline(never)]
-fn by_hand_with_record(steps: usize, value: &mut u64) -> Result<Box<Kept>, io::Error> {
-    let mut kept =
-        Box::new(Kept { started_at: SystemTime::now(), times: Vec::with_capacity(steps), took: Duration::ZERO });
-    let origin = Instant::now();
-    for _ in 0..steps {
-        let start = origin.elapsed();
-        work(value)?;
-        kept.times.push((start, origin.elapsed()));
-    }
-    kept.took = origin.elapsed();
-    black_box((kept.started_at, kept.took));
-    Ok(kept)
-}
-
 struct Nothing;
 
 impl Observer for Nothing {}
 
 fn machine(c: &mut Criterion) {
+    ratios();
+    allocations();
     ten(&mut c.benchmark_group("10 steps"));
     hundred(&mut c.benchmark_group("100 steps"));
-    allocations();
-}
-
-fn reference(group: &mut BenchmarkGroup<'_, WallTime>, steps: usize) {
-    group.throughput(Throughput::Elements(steps as u64));
-    let (mut times, mut value) = (Vec::with_capacity(steps), 1);
-    group.bench_function("by hand", |b| b.iter(|| by_hand(steps, &mut times, &mut value)));
-    group.bench_function("by hand, with a record", |b| b.iter(|| by_hand_with_record(steps, &mut value)));
 }
 
 fn ten(group: &mut BenchmarkGroup<'_, WallTime>) {
-    reference(group, 10);
-    let mut value = 1;
+    group.throughput(Throughput::Elements(10));
+    let (mut times, mut value) = (Vec::with_capacity(10), 1);
+    group.bench_function("by hand", |b| b.iter(|| ten_by_hand(&mut times, || work(&mut value))));
+    group.bench_function("by hand, with a record", |b| b.iter(|| ten_with_record(|| work(&mut value))));
     let mut body = |_: &mut StepContext| work(&mut value);
     group.bench_function("machine", |b| b.iter(|| drive_ten(Ten::machine(), &mut body)));
     group.bench_function("machine, one observer", |b| b.iter(|| drive_ten(Ten::machine().observe(Nothing), &mut body)));
 }
 
 fn hundred(group: &mut BenchmarkGroup<'_, WallTime>) {
-    reference(group, 100);
-    let mut value = 1;
+    group.throughput(Throughput::Elements(100));
+    let (mut times, mut value) = (Vec::with_capacity(100), 1);
+    group.bench_function("by hand", |b| b.iter(|| hundred_by_hand(&mut times, || work(&mut value))));
+    group.bench_function("by hand, with a record", |b| b.iter(|| hundred_with_record(|| work(&mut value))));
     let mut body = |_: &mut StepContext| work(&mut value);
     group.bench_function("machine", |b| b.iter(|| drive_hundred(Hundred::machine(), &mut body)));
     group.bench_function("machine, one observer", |b| {
         b.iter(|| drive_hundred(Hundred::machine().observe(Nothing), &mut body));
     });
+}
+
+/// The budget's figures in one go: medians of samples that are taken in turn.
+fn ratios() {
+    let mut value = 1;
+    let (mut ten_times, mut hundred_times) = (Vec::with_capacity(10), Vec::with_capacity(100));
+    let mut samples: [Vec<f64>; 9] = Default::default();
+    for _ in 0..2_000 {
+        let mut work = || work(&mut value);
+        let taken = [
+            nanos(|| drop(ten_by_hand(&mut ten_times, &mut work))),
+            nanos(|| drop(ten_with_record(&mut work))),
+            nanos(|| drop(drive_ten(Ten::machine(), |_| work()))),
+            nanos(|| drop(drive_ten(Ten::machine().observe(Nothing), |_| work()))),
+            nanos(|| drop(hundred_by_hand(&mut hundred_times, &mut work))),
+            nanos(|| drop(hundred_with_record(&mut work))),
+            nanos(|| drop(drive_hundred(Hundred::machine(), |_| work()))),
+            nanos(|| drop(drive_hundred(Hundred::machine().observe(Nothing), |_| work()))),
+            nanos(|| drop(drive_hundred(Hundred::machine().observe(JsonLines::new(Vec::new())), |_| work()))),
+        ];
+        for (kept, sample) in samples.iter_mut().zip(taken) {
+            kept.push(sample);
+        }
+    }
+    let [hand_10, record_10, machine_10, seen_10, hand_100, record_100, machine_100, seen_100, json] =
+        samples.map(median);
+    println!("medians, ns            | by hand | with a record | machine | observed |");
+    println!("run of 10 steps        | {hand_10:7.0} | {record_10:13.0} | {machine_10:7.0} | {seen_10:8.0} |");
+    println!("run of 100 steps       | {hand_100:7.0} | {record_100:13.0} | {machine_100:7.0} | {seen_100:8.0} |");
+    let (hand, machine) = ((hand_100 - hand_10) / 90.0, (machine_100 - machine_10) / 90.0);
+    println!(
+        "a step, by the slope   | {hand:7.1} |               | {machine:7.1} |          | ratio {:.2}",
+        machine / hand
+    );
+    println!(
+        "a run against a record: 10 steps {:.2}, 100 steps {:.2}",
+        machine_10 / record_10,
+        machine_100 / record_100
+    );
+    // run_start, two events a step, run_end.
+    println!("an observer that does nothing: {:.1} ns an event", (seen_100 - machine_100) / 202.0);
+    println!("JSON lines into memory: {:.0} ns an event", (json - machine_100) / 202.0);
+}
+
+/// The time of one run, over a batch that the clock can tell.
+fn nanos(mut run: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    for _ in 0..20 {
+        run();
+    }
+    start.elapsed().as_secs_f64() * 1e9 / 20.0
+}
+
+fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[samples.len() / 2]
 }
 
 /// Allocations of whole runs; what 100 steps take beyond 10 is what steps take.

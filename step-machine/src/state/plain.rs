@@ -43,7 +43,9 @@ impl RunState {
         counts.active = 0;
         counts.settled += 1;
         counts.settled_weight += self.plan.steps[index].weight;
-        counts.reached_weight = counts.reached_weight.max(counts.settled_weight);
+        if counts.settled_weight > counts.reached_weight {
+            counts.reached_weight = counts.settled_weight;
+        }
         step.status = StepStatus::Completed;
         step.interrupted = false;
         step.ended = elapsed;
