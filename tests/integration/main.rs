@@ -17,6 +17,7 @@
     reason = "bodies give a `Result` also where they cannot fail, and what a test needs stands where it needs it"
 )]
 
+mod allocations;
 mod architecture;
 mod asynchronous;
 mod clock;
