@@ -1,18 +1,22 @@
 //! What a step's body may do: tell how far it is, what it finds, and ask who it is.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::event::{Kind, Level, OutputLine, StepUpdate, Text};
-use crate::journal::BoxError;
+use crate::failure::StepError;
+use crate::journal::JournalError;
 use crate::recorder::Recorder;
 use crate::run_id::RunId;
 use crate::state::StepState;
+use crate::time::LONGEST_SPAN;
 use crate::workflow::{Step, StepInfo, Workflow};
 
 /// The only way in which a step's body reaches its run.
 ///
-/// Nothing here fails: where the run's journal does, no further body runs and the next fallible call says so.
+/// What a body tells cannot fail: where the run's journal does, no further body runs and the next fallible call says so.
 ///
 /// # Examples
 ///
@@ -77,7 +81,8 @@ impl StepContext {
         self.step_state().is_interrupted()
     }
 
-    /// A text that is the same for all attempts at this step of this run, in all processes, and for nothing else.
+    /// A text that is the same for all attempts at this step of this run, in all processes, and for nothing else; in an
+    /// undo, for all attempts at undoing it.
     ///
     /// A step that was renamed keeps it as long as it has its `alias`. Hand it to services that take an idempotency
     /// key, so that an attempt which is repeated has one effect.
@@ -85,7 +90,8 @@ impl StepContext {
         // A step that was renamed keeps the key that it had under its old id.
         let info = self.info();
         let step = info.aliases.first().unwrap_or(&info.id);
-        format!("{}/{}/{step}", self.recorder.state().workflow(), self.run())
+        let undo = if self.undoing { "/undo" } else { "" };
+        format!("{}/{}/{step}{undo}", self.recorder.state().workflow(), self.run())
     }
 
     /// Tells how much of the step is done, from 0 to 1; a number outside is taken as the nearer end.
@@ -136,12 +142,16 @@ impl StepContext {
     /// What an earlier step of this run handed on, read from the record; `None` where it has not completed.
     ///
     /// An undo finds here what it has to take back.
-    pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, BoxError> {
+    pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, JournalError> {
         let _ = step;
-        let Some(state) = self.recorder.state().step(S::STEP.id()) else {
-            return Ok(None);
-        };
-        Ok(state.output().map(<S::Output as serde::Deserialize>::deserialize).transpose()?)
+        let state = self.recorder.state();
+        let Some(output) = state.step(S::STEP.id()).and_then(StepState::output) else { return Ok(None) };
+        let read = <S::Output as serde::Deserialize>::deserialize(output);
+        read.map(Some).map_err(|source| JournalError::Output {
+            run: state.run().clone(),
+            step: S::STEP.id().to_owned(),
+            source,
+        })
     }
 
     fn line(&self, line: Text) -> OutputLine {
@@ -158,5 +168,16 @@ impl StepContext {
         };
         set(&mut update);
         self.recorder.record(Kind::StepUpdate(Box::new(update)));
+    }
+
+    /// How long to wait before trying again after `failed` attempts failed, the last one with `error`.
+    pub(crate) fn wait_after<E: StepError>(&self, failed: u32, error: &E) -> Option<Duration> {
+        let retry = self.info().retry?;
+        if error.is_fatal() {
+            return None;
+        }
+        let wait = retry.wait(failed, fastrand::f64())?;
+        // No longer than what an event can carry.
+        Some(error.retry_after().unwrap_or(wait).min(LONGEST_SPAN))
     }
 }

@@ -99,20 +99,66 @@ pub use journal::{Journal, JournalError, MemoryJournal};
 pub use machine::{Done, End, Entry, Finished, Guard, Machine, MachineBuilder, Returns, RunsAt, Settled, Todo};
 pub use observe::Observer;
 pub use policy::{OnFailure, Retry};
-pub use report::{Failure, Report};
+pub use report::{Failure, Report, Unfinished};
 pub use run_id::RunId;
 pub use state::{Illegal, IllegalReason, PlanChange, RunState, StepState, TaskState, Undo};
 pub use workflow::{Plan, PlanError, SharedPlan, Skippable, Step, StepInfo, StepOutput, Workflow};
 
+/// Makes an error classify itself; every key with an example is on the page of [attributes].
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::StepError;
+///
+/// #[derive(Debug, thiserror::Error, StepError)]
+/// enum DeployError {
+///     #[error("the archive is broken")]
+///     #[step_error(kind = "validation", fatal)]
+///     Archive,
+///     #[error("the disk is full")]
+///     DiskFull,
+/// }
+/// assert_eq!((DeployError::Archive.kind(), DeployError::Archive.is_fatal()), ("validation", true));
+/// assert_eq!(DeployError::DiskFull.kind(), "disk-full");
+/// ```
 #[cfg(feature = "derive")]
-pub use step_machine_derive::{StepError, Workflow};
+pub use step_machine_derive::StepError;
+
+/// Makes an enum a workflow, one step for each variant; every key with an example is on the page of [attributes].
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::Workflow;
+///
+/// #[derive(Workflow)]
+/// enum Deploy {
+///     /// Fetch the archive
+///     #[step(retry(attempts = 3, delay = "2s"), weight = 10)]
+///     Download,
+///     #[step(undo)]
+///     Start,
+/// }
+/// use deploy::*;
+///
+/// let run = Deploy::machine().begin()?;
+/// let run = run.step(Download, |_| Ok::<(), std::io::Error>(()))?;
+/// run.step(Start, |_| Ok::<(), std::io::Error>(()))?.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "derive")]
+pub use step_machine_derive::Workflow;
+
+/// The page of the attributes.
+#[cfg(feature = "derive")]
+pub mod attributes {
+    #![doc = include_str!("../../docs/attributes.md")]
+}
 
 /// The pages whose examples are compiled with the documentation tests.
 #[cfg(all(doctest, feature = "derive"))]
 mod pages {
-    #[doc = include_str!("../../docs/attributes.md")]
-    struct Attributes;
-
     #[doc = include_str!("../../README.md")]
     struct Readme;
 }

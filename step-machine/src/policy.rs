@@ -89,6 +89,9 @@ impl Retry {
         if failed >= self.attempts {
             return None;
         }
+        if self.delay.is_zero() {
+            return Some(Duration::ZERO);
+        }
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.delay.as_secs_f64() * self.factor.powi(exponent);
         // No bound that a Duration cannot hold: a wait of centuries is as good as any longer one.
@@ -139,6 +142,11 @@ mod tests {
     fn without_jitter_the_wait_is_the_bound() {
         let retry = Retry::new(3).jitter(false);
         assert_eq!(retry.wait(2, 0.1), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn no_delay_stays_none_however_often() {
+        assert_eq!(Retry::new(u32::MAX).delay(Duration::ZERO).backoff(100_000), Some(Duration::ZERO));
     }
 
     #[test]

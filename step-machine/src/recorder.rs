@@ -83,7 +83,7 @@ impl Recorder {
     /// The time since the run's start: one reading of the clock.
     #[inline]
     pub(crate) fn elapsed(&self) -> u64 {
-        self.base + nanos(self.watch.instant().saturating_duration_since(self.origin))
+        self.base.saturating_add(nanos(self.watch.instant().saturating_duration_since(self.origin)))
     }
 
     pub(crate) fn sleep(&self, span: Duration) {

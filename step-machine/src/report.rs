@@ -90,6 +90,56 @@ impl<W> fmt::Debug for Report<W> {
     }
 }
 
+/// A run that settled every step, and whose journal could not take that.
+///
+/// Turns into a [`Failure`] by `?`. Once the journal can be written, the same code under the same id goes on where the
+/// journal is.
+pub struct Unfinished<W> {
+    run: Box<StepContext>,
+    error: Box<JournalError>,
+    workflow: PhantomData<fn() -> W>,
+}
+
+impl<W> Unfinished<W> {
+    pub(crate) fn new(run: Box<StepContext>, error: JournalError) -> Self {
+        Self { run, error: Box::new(error), workflow: PhantomData }
+    }
+
+    /// What the journal says.
+    pub fn error(&self) -> &JournalError {
+        &self.error
+    }
+
+    /// The state of the run as far as the journal has it.
+    pub fn state(&self) -> &RunState {
+        self.run.recorder.state()
+    }
+}
+
+impl<W> fmt::Debug for Unfinished<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unfinished").field("error", &self.error).field("run", &self.run).finish()
+    }
+}
+
+impl<W> fmt::Display for Unfinished<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<W> Error for Unfinished<W> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<W: Workflow, E: StepError> From<Unfinished<W>> for Failure<W, E> {
+    fn from(unfinished: Unfinished<W>) -> Self {
+        Self::new(unfinished.run, None, Cause::Journal(*unfinished.error))
+    }
+}
+
 /// A run that did not complete: the failure context and the cause, in one pointer.
 ///
 /// `{}` is one line, `{:#}` the whole story; the step's own error is the [`source`](Error::source).
@@ -136,11 +186,12 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     /// The failure of a run that `step` stopped, or that was stopped between steps.
     #[cold]
     pub(crate) fn new(mut run: Box<StepContext>, step: Option<usize>, cause: Cause<E>) -> Self {
-        let record = failure::failed_step(run.recorder.state(), step, cause.record());
+        let mut record = failure::failed_step(run.recorder.state(), step, cause.record());
         if !run.awaits_rollback() {
             run.end_failed(&record);
         }
         let journal = run.recorder.take_fault();
+        record.journal = journal.as_ref().map(failure::whole_text);
         let context = FailureContext::trusted(record);
         Self(Box::new(Inner { context, cause, run: Some(run), journal, kept: Vec::new() }))
     }
@@ -214,11 +265,7 @@ impl<W: Workflow, E: StepError> From<JournalError> for Failure<W, E> {
 
 impl<W, E> fmt::Display for Failure<W, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.context.fmt(f)?;
-        match &self.0.journal {
-            Some(error) if f.alternate() => write!(f, "\njournal   {error}"),
-            _ => Ok(()),
-        }
+        self.0.context.fmt(f)
     }
 }
 
@@ -245,7 +292,7 @@ impl StepContext {
             && !state.to_undo().is_empty()
     }
 
-    /// Ends the run as failed, or as cancelled where no step failed.
+    /// Ends the run as failed.
     fn end_failed(&mut self, record: &crate::event::FailureRecord) {
         if self.recorder.state().status() == RunStatus::Running && !self.recorder.is_broken() {
             self.recorder.end(RunStatus::Failed, Some(record.clone()));

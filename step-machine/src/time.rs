@@ -28,6 +28,20 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, span: Duration);
 }
 
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn wall(&self) -> SystemTime {
+        (**self).wall()
+    }
+
+    fn instant(&self) -> Instant {
+        (**self).instant()
+    }
+
+    fn sleep(&self, span: Duration) {
+        (**self).sleep(span);
+    }
+}
+
 /// The operating system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
@@ -70,7 +84,11 @@ impl ManualClock {
     /// Moves the clock forward by `span`.
     pub fn advance(&self, span: Duration) {
         let mut moved = crate::sync::lock(&self.moved);
-        *moved = moved.saturating_add(span);
+        // A clock at the end of time stands still.
+        let later = moved.saturating_add(span);
+        if self.wall.checked_add(later).is_some() && self.instant.checked_add(later).is_some() {
+            *moved = later;
+        }
     }
 
     fn moved(&self) -> Duration {
@@ -98,15 +116,21 @@ impl Clock for ManualClock {
     }
 }
 
+/// The longest time span that an event can carry: some 570 years.
+pub(crate) const LONGEST_SPAN: Duration = Duration::from_secs(18_000_000_000);
+
 /// Nanoseconds since a run's start: what the fold counts in, at half the size and cost of a [`Duration`].
 #[inline]
 pub(crate) fn nanos(span: Duration) -> u64 {
     span.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(span.subsec_nanos()))
 }
 
+/// The last second that a run may begin in: 584 years later its latest event is still before the year 10000.
+const LAST_TIME: Duration = Duration::from_secs(234_000_000_000);
+
 /// Cuts a time to whole microseconds, the precision of an event, and to the range that RFC 3339 text can carry.
 pub(crate) fn timestamp(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).min(LAST_TIME);
     SystemTime::UNIX_EPOCH + Duration::new(since.as_secs(), since.subsec_micros() * 1_000)
 }
 

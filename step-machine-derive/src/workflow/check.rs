@@ -27,6 +27,14 @@ pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
             format!("workflow `{}`: `on_failure = \"rollback\"`, but no step can be undone; mark those that can with `#[step(undo)]`", workflow.ident),
         );
     }
+    let total: f64 = workflow.steps.iter().map(|step| step.weight.as_ref().map_or(1.0, |weight| weight.value)).sum();
+    let heaviest =
+        workflow.steps.iter().filter_map(|step| step.weight.as_ref()).max_by(|a, b| a.value.total_cmp(&b.value));
+    if let Some(heaviest) = heaviest.filter(|heaviest| heaviest.value.is_finite() && !total.is_finite()) {
+        let message =
+            "the weights add up to more than a number can hold; only their ratios matter, so make them smaller";
+        faults.span(heaviest.span, format!("workflow `{}`: {message}", workflow.ident));
+    }
     for step in &workflow.steps {
         limits(workflow, step, faults);
         weight(step, faults);

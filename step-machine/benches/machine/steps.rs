@@ -16,7 +16,6 @@ pub(crate) struct Kept {
 macro_rules! sequence {
     ($name:ident, $module:ident, $drive:ident, $by_hand:ident, $with_record:ident: $($step:ident)*) => {
         #[derive(step_machine::Workflow)]
-        #[expect(clippy::large_stack_arrays, reason = "the plan of many steps")]
         pub(crate) enum $name {
             $($step,)*
         }

@@ -94,7 +94,7 @@ pub struct UndoRecord {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct RollbackRecord {
-    /// `rolled_back` where nothing is left, `stuck` where an undo failed.
+    /// `rolled_back` where nothing is left, `stuck` where an undo failed, `rolling_back` where it was cut off.
     pub status: RunStatus,
     /// The undos in the order in which they ran.
     pub undos: Vec<UndoRecord>,
@@ -150,6 +150,9 @@ pub struct FailureRecord {
     /// How the rollback ended, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackRecord>,
+    /// Why the journal does not have the end of the run, or of its rollback, where it failed only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
     /// Where the trace was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_file: Option<PathBuf>,

@@ -204,6 +204,7 @@ pub(crate) fn failed_step(state: &RunState, step: Option<usize>, error: ErrorRec
         steps: state.steps().iter().enumerate().map(|(index, step)| row(state, index, step)).collect(),
         metadata: failed.and_then(StepState::metadata).cloned().unwrap_or_default(),
         rollback: rollback(state),
+        journal: None,
         trace_file: None,
     }
 }
@@ -234,8 +235,13 @@ fn rollback(state: &RunState) -> Option<RollbackRecord> {
     if undos.is_empty() {
         return None;
     }
-    let stuck = undos.iter().any(|undo| undo.status == UndoStatus::UndoFailed);
-    Some(RollbackRecord { status: if stuck { RunStatus::Stuck } else { RunStatus::RolledBack }, undos })
+    let failed = undos.iter().any(|undo| undo.status == UndoStatus::UndoFailed);
+    let status = match (failed, state.to_undo().is_empty()) {
+        (true, _) => RunStatus::Stuck,
+        (false, true) => RunStatus::RolledBack,
+        (false, false) => RunStatus::RollingBack,
+    };
+    Some(RollbackRecord { status, undos })
 }
 
 fn undo(state: &RunState, index: usize) -> Option<UndoRecord> {

@@ -182,6 +182,12 @@ pub(crate) fn error_record<E: StepError>(error: &E) -> ErrorRecord {
     of_error(error, error.kind().to_owned().into(), error.effect())
 }
 
+/// An error and its sources on one line.
+pub(crate) fn whole_text(error: &JournalError) -> String {
+    let record = of_error(error, "journal".into(), Effect::Unknown);
+    std::iter::once(record.message).chain(record.chain).collect::<Vec<_>>().join(": ")
+}
+
 fn of_error(error: &(dyn Error + 'static), kind: Cow<'static, str>, effect: Effect) -> ErrorRecord {
     ErrorRecord {
         kind,

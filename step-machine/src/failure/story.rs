@@ -44,6 +44,9 @@ impl Story<'_> {
         if let Some(rollback) = &self.0.rollback {
             undone(f, rollback)?;
         }
+        if let Some(error) = &self.0.journal {
+            writeln!(f, "\njournal   {error}")?;
+        }
         match &self.0.trace_file {
             Some(path) => write!(f, "\ntrace     {}", path.display()),
             None => Ok(()),

@@ -78,7 +78,7 @@ pub enum JournalError {
         source: serde_json::Error,
     },
     /// The run under this id cannot go forward any more.
-    #[error("run {run} is {status} and cannot go on; begin again under another id")]
+    #[error("run {run} is {status} and cannot go forward; {}", advice(*.status))]
     Over {
         /// The run.
         run: RunId,
@@ -93,6 +93,15 @@ pub enum JournalError {
         /// Why.
         source: Illegal,
     },
+}
+
+fn advice(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::RollingBack | RunStatus::Stuck => {
+            "what it did is not all undone: undo the rest by hand before another run begins under another id"
+        }
+        _ => "begin again under another id",
+    }
 }
 
 fn list(changes: &[PlanChange]) -> String {

@@ -38,6 +38,20 @@ pub trait Journal: Send + Sync {
     fn runs(&self) -> Result<Vec<RunId>, JournalError>;
 }
 
+impl<J: Journal + ?Sized> Journal for Box<J> {
+    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
+        (**self).append(run, events)
+    }
+
+    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
+        (**self).load(run)
+    }
+
+    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
+        (**self).runs()
+    }
+}
+
 impl<J: Journal + ?Sized> Journal for std::sync::Arc<J> {
     fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
         (**self).append(run, events)

@@ -16,7 +16,6 @@ use crate::rule::{Outcome, Rule};
 use crate::workflow::{Step, Workflow};
 
 /// What [`Machine::enter`] gives.
-#[derive(Debug)]
 #[must_use = "the step is neither run nor passed"]
 pub enum Entry<W, At, S> {
     /// The step has begun; the body is to run now.
@@ -109,12 +108,21 @@ where
 {
     S::Rule::returns(Machine::new(cx), outcome, |machine| {
         let mut cx = machine.cx;
-        let step = Some(cx.index);
-        let fault = cx.recorder.take_fault();
-        // The journal first: what the record does not have did not happen, so its fault is why the run stops.
-        let cause = fault.map(Cause::Journal).or(cause).unwrap_or(Cause::Cancelled);
+        // A journal that failed before the step could begin is not the step's failure.
+        let step = (cx.step_state().attempts() > 0).then_some(cx.index);
+        // The step's own error first; a journal that could not take it on top of that is kept beside it.
+        let cause = cause.or_else(|| cx.recorder.take_fault().map(Cause::Journal)).unwrap_or(Cause::Cancelled);
         Failure::new(cx, step, cause)
     })
+}
+
+impl<W, At, S> fmt::Debug for Entry<W, At, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(guard) => f.debug_tuple("Run").field(guard).finish(),
+            Self::Settled(settled) => f.debug_tuple("Settled").field(settled).finish(),
+        }
+    }
 }
 
 impl<W, At, S> fmt::Debug for Guard<W, At, S> {

@@ -15,8 +15,7 @@ pub use order::{Done, End, Finished, RunsAt, Todo};
 use crate::context::StepContext;
 use crate::event::{RunStatus, Text};
 use crate::failure::StepError;
-use crate::journal::JournalError;
-use crate::report::{Failure, Report};
+use crate::report::{Failure, Report, Unfinished};
 use crate::rule::Rule;
 use crate::run_id::RunId;
 use crate::state::RunState;
@@ -220,8 +219,9 @@ impl<W: Workflow, At> Machine<W, At> {
         Machine::new(self.cx)
     }
 
-    /// Ends a run that has settled every step.
-    pub fn finish(mut self) -> Result<Report<W>, JournalError>
+    /// Ends a run that has settled every step. Fails only where its journal does, now or in a step before that returned
+    /// no `Result`.
+    pub fn finish(mut self) -> Result<Report<W>, Unfinished<W>>
     where
         At: Finished<W>,
     {
@@ -230,7 +230,7 @@ impl<W: Workflow, At> Machine<W, At> {
             self.cx.recorder.finish();
         }
         match self.cx.recorder.take_fault() {
-            Some(error) => Err(error),
+            Some(error) => Err(Unfinished::new(self.cx, error)),
             None => Ok(Report::new(self.cx)),
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::context::StepContext;
 use crate::event::{ErrorRecord, Kind, Reason, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, Text};
-use crate::failure::{StepError, error_record};
+use crate::failure::{StepError, abandoned, error_record};
 use crate::state::{RunState, Undo};
 
 impl Drop for StepContext {
@@ -78,7 +78,7 @@ impl StepContext {
     fn abandon_step(&mut self) {
         let reason = if std::thread::panicking() { Reason::Panicked } else { Reason::Dropped };
         let now = self.recorder.elapsed();
-        self.end_step(now, StepStatus::Cancelled, Some(reason), None, None);
+        self.end_step(now, StepStatus::Cancelled, Some(reason), Some(Box::new(abandoned())), None);
     }
 
     fn end_step(

@@ -6,7 +6,7 @@ use super::Observer;
 use crate::event::Event;
 
 /// Sends a copy of every event to a [`Receiver`]; see [`channel`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ChannelObserver {
     sender: Sender<Event>,
 }

@@ -91,7 +91,19 @@ pub trait Observer: Send {
     fn run_end(&mut self, event: &Event, end: &RunEnd) {}
 }
 
-fn dispatch(observer: &mut dyn Observer, event: &Event) {
+/// An observer that is chosen when the program runs.
+impl<O: Observer + ?Sized> Observer for Box<O> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn event(&mut self, event: &Event) {
+        // The methods of the types too: the outer ones of this impl do nothing.
+        dispatch(&mut **self, event);
+    }
+}
+
+fn dispatch<O: Observer + ?Sized>(observer: &mut O, event: &Event) {
     observer.event(event);
     match &event.kind {
         Kind::RunStart(start) => observer.run_start(event, start),

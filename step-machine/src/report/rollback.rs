@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Failure;
 use crate::context::StepContext;
 use crate::event::{ErrorRecord, Kind, RunResume, RunStatus, StepRetry, Text, UndoEnd, UndoStart, UndoStatus};
-use crate::failure::{StepError, abandoned, error_record, failed_step, halted};
+use crate::failure::{StepError, abandoned, error_record, failed_step, halted, whole_text};
 use crate::state::Undo;
 use crate::workflow::Workflow;
 
@@ -148,6 +148,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
             _ => cx.recorder.close(),
         }
         self.0.journal = cx.recorder.take_fault().or(self.0.journal.take());
+        record.journal = self.0.journal.as_ref().map(whole_text);
         *self.0.context.record_mut() = record;
     }
 }
@@ -200,15 +201,5 @@ impl StepContext {
         self.end_undo(UndoStatus::UndoFailed, None, Some(abandoned()));
         let record = halted(self.recorder.state());
         self.recorder.end(RunStatus::Stuck, record);
-    }
-
-    /// How long to wait before trying again after `failed` attempts failed, the last one with `error`.
-    pub(crate) fn wait_after<E: StepError>(&self, failed: u32, error: &E) -> Option<Duration> {
-        let retry = self.info().retry?;
-        if error.is_fatal() {
-            return None;
-        }
-        let wait = retry.wait(failed, fastrand::f64())?;
-        Some(error.retry_after().unwrap_or(wait))
     }
 }

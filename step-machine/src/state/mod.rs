@@ -1,7 +1,7 @@
 //! The state of a run: the fold of its events.
 //!
-//! [`RunState::apply`] is the one transition function. The writer, replay and every reader use it, so they cannot
-//! disagree about what a legal run is.
+//! [`RunState::apply`] is the one transition function: what it checks and what it does is what the writer, replay and
+//! every reader go through, so they cannot disagree about what a legal run is.
 
 mod check;
 mod commit;

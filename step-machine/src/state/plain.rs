@@ -1,7 +1,7 @@
 //! The usual transitions of a run without a journal, done without an event that decides.
 //!
 //! These are shortcuts of [`check`](RunState::check) and [`commit`](RunState::commit) for the cases where the answer is
-//! plain at a glance; anything else goes the long way. The integration tests hold both ways to the same state.
+//! plain at a glance; anything else goes the long way. The tests in `walks` hold both ways to the same state.
 
 use super::RunState;
 use crate::event::{RunStatus, StepStatus};

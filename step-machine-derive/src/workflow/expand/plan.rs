@@ -77,7 +77,7 @@ fn plan(workflow: &Workflow) -> TokenStream {
     let on_failure = workflow.rollback.map(|_| quote!(plan.on_failure = #krate::OnFailure::Rollback;));
     let deadline = optional_duration(workflow.deadline.as_ref(), &quote!(plan.deadline));
     quote! {{
-        let mut plan = #krate::Plan::new(#name, [#(#steps),*]);
+        let mut plan = #krate::Plan::new(#name, ::std::vec![#(#steps),*]);
         #krate::private::describe(&mut plan, #description, #parallel);
         #on_failure
         #deadline

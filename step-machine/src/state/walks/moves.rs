@@ -299,6 +299,7 @@ fn failure(model: &Model) -> FailureRecord {
         steps: Vec::new(),
         metadata: Map::new(),
         rollback: None,
+        journal: None,
         trace_file: None,
     }
 }
