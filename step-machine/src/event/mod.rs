@@ -31,7 +31,10 @@ use crate::time::{millis, millis_option, rfc3339};
 /// Text that is usually known when the program is built.
 pub type Text = Cow<'static, str>;
 
-/// The version of the event format that this crate writes; it rises only when an old reader would misread an event.
+/// The version of the event format that this crate writes.
+///
+/// It rises only when an old reader would misread an event, for one because a status or a reason has a new word. New types
+/// and fields do not raise it: readers pass over what they do not know.
 pub const EVENT_VERSION: u16 = 1;
 
 /// One thing that happened in a run.
