@@ -139,13 +139,16 @@ impl StepContext {
         self.recorder.record(Kind::Stderr(line));
     }
 
-    /// What an earlier step of this run handed on, read from the record; `None` where it has not completed.
+    /// What an earlier step of this run handed on, read from the record; `None` where it has not completed, or is a
+    /// step of another workflow.
     ///
-    /// An undo finds here what it has to take back.
+    /// An undo finds here what it has to take back. Fails with [`JournalError::Output`] where what was recorded is not
+    /// of the step's type any more.
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, JournalError> {
         let _ = step;
         let state = self.recorder.state();
-        let Some(output) = state.step(S::STEP.id()).and_then(StepState::output) else { return Ok(None) };
+        let step = state.step(S::STEP.id()).filter(|_| state.workflow() == S::Workflow::NAME);
+        let Some(output) = step.and_then(StepState::output) else { return Ok(None) };
         let read = <S::Output as serde::Deserialize>::deserialize(output);
         read.map(Some).map_err(|source| JournalError::Output {
             run: state.run().clone(),

@@ -231,9 +231,9 @@ impl<W, E> Failure<W, E> {
         Some(self.0.run.as_ref()?.recorder.state())
     }
 
-    /// Why the journal does not have the end of this run, or of its rollback, where it failed only there.
+    /// Why the journal does not have the step's failure, the end of this run or its rollback.
     ///
-    /// A journal that fails before is the [`cause`](Self::cause).
+    /// A journal that fails before, where no step had, is the [`cause`](Self::cause).
     pub fn journal_error(&self) -> Option<&JournalError> {
         self.0.journal.as_ref()
     }

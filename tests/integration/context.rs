@@ -260,3 +260,45 @@ fn a_step_that_ends_without_a_word_tells_nothing() {
     assert_eq!((step.message(), step.tasks().len()), (None, 0));
     assert_eq!(step.metadata().map(serde_json::Map::len), Some(0));
 }
+
+#[derive(Workflow)]
+#[workflow(name = "copy")]
+enum Renamed {
+    #[step(undo, alias = "files")]
+    Everything,
+}
+
+/// Has a step with the id of one of `Copy`.
+#[derive(Workflow)]
+#[workflow(name = "other", steps = other)]
+enum Other {
+    #[step(output = u8)]
+    Files,
+}
+
+#[test]
+fn an_undo_has_a_key_of_its_own_and_a_renamed_step_keeps_its_own() {
+    let mut keys = Vec::new();
+    let run = Renamed::machine().id("r").begin().unwrap();
+    let failure = run.step(renamed::Everything, |cx| {
+        keys.push(cx.idempotency_key());
+        Err(Trouble::Network)
+    });
+    drop(failure.unwrap_err().rollback(|_, cx| {
+        keys.push(cx.idempotency_key());
+        Ok::<(), Trouble>(())
+    }));
+    assert_eq!(keys, ["copy/r/files", "copy/r/files/undo"]);
+}
+
+#[test]
+fn the_output_of_another_workflow_is_not_found() {
+    let run = Copy::machine().begin().unwrap();
+    let (run, _) = run.step(Files, |_| Ok::<_, Trouble>(copied())).unwrap();
+    let (run, _) = run.step(Links, |_| Ok::<_, Trouble>(None));
+    let run = run.step(Check, |cx| {
+        assert_eq!(cx.output(other::Files).unwrap(), None);
+        ok(cx)
+    });
+    run.unwrap().finish().unwrap();
+}

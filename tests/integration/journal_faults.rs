@@ -202,6 +202,8 @@ fn a_fault_in_the_last_steps_is_told_by_finish() {
         let failure = block_on(drive(Faulty::refusing(at), Recorded::new(), None, |_| {})).unwrap_err();
         assert!(is_full(&failure));
         assert_eq!(failure.step(), None, "no step failed");
+        assert_eq!(failure.context().completed().next(), Some(Everything::steps().next().unwrap()));
+        assert_eq!(failure.context().record().steps.len(), failure.state().unwrap().steps().len());
         assert_eq!(failure.context().to_string(), "`everything` failed (journal) outside of its steps");
     }
 }

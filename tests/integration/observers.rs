@@ -312,3 +312,27 @@ fn observers_see_an_event_in_the_order_in_which_they_were_added() {
     drop(Deploy::machine().observe(note('a')).observe(note('b')).begin().unwrap());
     assert_eq!(*noted.lock().unwrap(), [(1, 'a'), (1, 'b'), (2, 'a'), (2, 'b')]);
 }
+
+/// Counts what it is called with.
+struct Counting(Arc<Mutex<(usize, usize)>>);
+
+impl Observer for Counting {
+    fn event(&mut self, _: &Event) {
+        self.0.lock().unwrap().0 += 1;
+    }
+
+    fn step_end(&mut self, _: &Event, _: &StepEnd) {
+        self.0.lock().unwrap().1 += 1;
+    }
+}
+
+#[test]
+fn an_observer_in_a_box_is_called_as_often_as_one_without() {
+    let counts = Arc::new(Mutex::new((0, 0)));
+    let boxed: Box<dyn Observer> = Box::new(Counting(counts.clone()));
+    let run = Deploy::machine().observe(boxed).begin().unwrap();
+    let run = run.step(Copy, ok).unwrap().step(Scan, ok).skip(Announce, "quiet");
+    run.step(Start, ok).unwrap().finish().unwrap();
+    // run_start, three steps with two events, one that is skipped, run_end.
+    assert_eq!(*counts.lock().unwrap(), (9, 4));
+}

@@ -150,7 +150,7 @@ pub struct FailureRecord {
     /// How the rollback ended, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackRecord>,
-    /// Why the journal does not have the end of the run, or of its rollback, where it failed only there.
+    /// Why the journal does not have the step's failure, the end of the run or its rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
     /// Where the trace was written.

@@ -46,7 +46,8 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     /// ```
     #[must_use = "the failure is still one after its rollback"]
     pub fn rollback<U: StepError>(mut self, mut undo: impl FnMut(W, &mut StepContext) -> Result<(), U>) -> Self {
-        self.roll(|step, cx| {
+        for step in self.begin_rollback() {
+            let Some(cx) = self.undoable(step) else { continue };
             let mut tried = 0;
             while let Some(undo_step) = cx.begin_undo(step) {
                 let result = undo(undo_step, cx);
@@ -55,7 +56,8 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
                     break;
                 }
             }
-        });
+        }
+        self.end_rollback();
         self
     }
 
@@ -77,21 +79,12 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         self
     }
 
-    /// Leaves the effect of `step` as it is when the rollback comes to it: for an undo that cannot succeed, or should not
-    /// run. A step that there is nothing to undo of stays as it was.
+    /// Leaves the effect of `step` as it is when the rollback comes to it: for an undo that cannot succeed, or should
+    /// not run. A step that there is nothing to undo of stays as it was.
     #[must_use = "the failure is still one, and its rollback is still to be called"]
     pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
         self.0.kept.push((step.index(), why.into()));
         self
-    }
-
-    fn roll(&mut self, mut undo: impl FnMut(usize, &mut StepContext)) {
-        for step in self.begin_rollback() {
-            if let Some(cx) = self.undoable(step) {
-                undo(step, cx);
-            }
-        }
-        self.end_rollback();
     }
 
     /// The run, where `step` is to be undone now; a step whose effect is to stay is recorded as such.
