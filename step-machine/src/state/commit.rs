@@ -195,15 +195,15 @@ impl RunState {
             self.rebase(plan.clone());
         }
         for step in &mut self.steps {
+            let running = step.status == StepStatus::Running;
+            // The end of a cancelled attempt is not known either: its body was left wherever it was.
+            step.interrupted |= (running && !step.waiting) || step.status == StepStatus::Cancelled;
             if step.undo == Undo::Running {
                 // Its end is not known, so it is tried again like one that failed.
                 step.undo = Undo::Ended(UndoStatus::UndoFailed);
                 step.waiting = false;
                 continue;
             }
-            let running = step.status == StepStatus::Running;
-            // The end of a cancelled attempt is not known either: its body was left wherever it was.
-            step.interrupted |= (running && !step.waiting) || step.status == StepStatus::Cancelled;
             step.waiting = false;
             match step.status {
                 StepStatus::Running if resume.rollback => {
