@@ -70,6 +70,7 @@
 //! # Features
 //!
 //! - `derive` (default): the two derives.
+//! - `runner` (default): drives a workflow on tokio.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod context;
@@ -85,6 +86,8 @@ mod recorder;
 mod report;
 pub mod rule;
 mod run_id;
+#[cfg(feature = "runner")]
+pub mod runner;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod state;

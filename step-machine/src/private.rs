@@ -49,3 +49,76 @@ impl RetryAfter for Option<Duration> {
         *self
     }
 }
+
+#[cfg(feature = "runner")]
+pub use runner::*;
+
+/// What the dispatch to a handler's methods calls to.
+#[cfg(feature = "runner")]
+mod runner {
+    use serde_json::Value;
+
+    use crate::context::StepContext;
+    use crate::failure::{Cause, StepError};
+    use crate::journal::JournalError;
+    use crate::runner::{HandlerFor, Runner};
+    use crate::workflow::{Step, StepOutput, Workflow};
+
+    type Ran<E> = Result<Option<Value>, Cause<E>>;
+
+    pub fn runner<'h, W: Workflow, P: HandlerFor<W> + 'h>(handler: P) -> Runner<'h, W, P> {
+        Runner::new(handler)
+    }
+
+    /// The end of a body without an output.
+    pub fn done<E: StepError>(result: Result<(), E>) -> Ran<E> {
+        result.map(|()| None).map_err(Cause::Error)
+    }
+
+    /// The end of a body with an output.
+    pub fn handed_on<T: StepOutput, E: StepError>(result: Result<T, E>) -> Ran<E> {
+        let output = result.map_err(Cause::Error)?;
+        serde_json::to_value(&output).map(Some).map_err(Cause::Output)
+    }
+
+    /// The end of an undo, or of the question whether to skip.
+    pub fn ended<T, E: StepError>(result: Result<T, E>) -> Result<T, Cause<E>> {
+        result.map_err(Cause::Error)
+    }
+
+    /// What an earlier step handed on, where it may have left it out.
+    pub fn maybe<S: Step, E: StepError>(cx: &StepContext, step: S) -> Result<Option<S::Output>, Cause<E>> {
+        cx.output(step).map_err(Cause::Journal)
+    }
+
+    /// What an earlier step handed on.
+    pub fn needed<S: Step, E: StepError>(cx: &StepContext, step: S) -> Result<S::Output, Cause<E>> {
+        maybe(cx, step)?.ok_or_else(|| Cause::Journal(missing::<S>(cx)))
+    }
+
+    /// The step completed when it handed nothing on yet, and the enum changed since.
+    fn missing<S: Step>(cx: &StepContext) -> JournalError {
+        let source = serde::de::Error::custom("it was recorded without an output");
+        JournalError::Output { run: cx.run().clone(), step: S::STEP.id().to_owned(), source }
+    }
+
+    /// Runs the workflow that is nested in a step.
+    pub async fn nested<W: Workflow, P: HandlerFor<W>, E: StepError>(cx: &mut StepContext, handler: P) -> Ran<E> {
+        let _ = (cx, handler);
+        Ok(None)
+    }
+
+    /// Takes back what the workflow did that is nested in a step.
+    pub async fn undo_nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
+        cx: &mut StepContext,
+        handler: P,
+    ) -> Result<(), Cause<E>> {
+        let _ = (cx, handler);
+        Ok(())
+    }
+
+    /// The derive writes an arm for each step that a plan can name.
+    pub fn no_such_step<T, E: StepError>() -> Result<T, Cause<E>> {
+        Err(Cause::Cancelled)
+    }
+}
