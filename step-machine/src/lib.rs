@@ -77,8 +77,10 @@ mod context;
 pub mod event;
 mod failure;
 pub mod journal;
+mod link;
 mod machine;
 pub mod observe;
+mod opening;
 mod policy;
 #[doc(hidden)]
 pub mod private;
@@ -91,11 +93,14 @@ pub mod runner;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod state;
+#[cfg(feature = "runner")]
+mod stop;
 mod sync;
 pub mod time;
+mod turn;
 mod workflow;
 
-pub use context::StepContext;
+pub use context::{StepContext, Task};
 pub use event::Event;
 pub use failure::{Cause, ContextError, FailureContext, StepError};
 pub use journal::{Journal, JournalError, MemoryJournal};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::{millis, millis_option};
+use crate::time::{LONGEST_SPAN, millis, millis_option};
 
 /// How often a failed step is tried again, and how long to wait in between.
 ///
@@ -110,6 +110,35 @@ impl Retry {
             bound
         })
     }
+}
+
+/// What an error says about trying again.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Advice {
+    /// Trying again is pointless.
+    pub(crate) fatal: bool,
+    /// How long to wait, where the error knows it better than the rule.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// How long the next attempt is waited for after `failed` attempts failed; `None` where none is due.
+///
+/// `random` is a number in 0.0..1.0, and `left` the time that all attempts together have left.
+pub(crate) fn next_attempt(
+    retry: Option<Retry>,
+    failed: u32,
+    advice: Advice,
+    random: f64,
+    left: Option<Duration>,
+) -> Option<Duration> {
+    if advice.fatal {
+        return None;
+    }
+    let wait = retry?.wait(failed, random)?;
+    // No longer than what an event can carry.
+    let wait = advice.retry_after.unwrap_or(wait).min(LONGEST_SPAN);
+    // An attempt that the deadline would cut off at its start is not waited for.
+    left.is_none_or(|left| wait < left).then_some(wait)
 }
 
 /// What happens after a critical step failed.

@@ -75,6 +75,12 @@ impl Recorder {
         }
     }
 
+    /// What takes the place of a writer that moves elsewhere, until its place is gone: it writes to nobody.
+    pub(crate) fn stand_in(&self) -> Box<Self> {
+        let state = RunState::new(self.state.run().clone(), self.state.shared_plan().clone(), self.state.started_at());
+        Box::new(Self::new(state, Watch::default(), self.state.started_at()))
+    }
+
     #[inline]
     pub(crate) fn state(&self) -> &RunState {
         &self.state
@@ -86,8 +92,8 @@ impl Recorder {
         self.base.saturating_add(nanos(self.watch.instant().saturating_duration_since(self.origin)))
     }
 
-    pub(crate) fn sleep(&self, span: Duration) {
-        self.watch.clock.as_deref().unwrap_or(&SystemClock).sleep(span);
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.watch.clock.clone().unwrap_or_else(|| Arc::new(SystemClock))
     }
 
     /// Whether the journal failed: then nothing is recorded any more and no body may run.
@@ -176,6 +182,15 @@ impl Recorder {
     fn refuse(&mut self, source: crate::state::Illegal) -> bool {
         self.break_off(JournalError::Refused { run: self.state.run().clone(), source });
         false
+    }
+
+    /// Records news of a step; news that come when nobody waits for them any more are passed over.
+    pub(crate) fn record_news(&mut self, kind: Kind) {
+        let elapsed = self.elapsed();
+        let stamp = self.state.next_stamp(elapsed);
+        if !self.is_broken() && self.state.check(stamp, &kind).is_ok() {
+            self.record_at(elapsed, kind);
+        }
     }
 
     /// Durable first, then memory, then the observers.
@@ -271,6 +286,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.abandon();
         self.close();
     }
 }

@@ -9,11 +9,11 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::context::StepContext;
 use crate::event::{RunStatus, StepStatus, Text};
 use crate::failure::{self, Cause, FailureContext, StepError};
 use crate::journal::JournalError;
 use crate::observe::ObserverFault;
+use crate::recorder::Recorder;
 use crate::run_id::RunId;
 use crate::state::RunState;
 use crate::workflow::Workflow;
@@ -41,14 +41,14 @@ use crate::workflow::Workflow;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Report<W> {
-    run: Box<StepContext>,
+    run: Box<Recorder>,
     faults: Vec<ObserverFault>,
     workflow: PhantomData<fn() -> W>,
 }
 
 impl<W: Workflow> Report<W> {
-    pub(crate) fn new(mut run: Box<StepContext>) -> Self {
-        Self { faults: run.recorder.release(), run, workflow: PhantomData }
+    pub(crate) fn new(mut run: Box<Recorder>) -> Self {
+        Self { faults: run.release(), run, workflow: PhantomData }
     }
 
     /// The steps that failed without being critical, in declared order.
@@ -67,7 +67,7 @@ impl<W> Report<W> {
 
     /// The final state of the run: every step with its status, times, output and error.
     pub fn state(&self) -> &RunState {
-        self.run.recorder.state()
+        self.run.state()
     }
 
     /// How long the run took, from its first start, time between processes included.
@@ -95,13 +95,13 @@ impl<W> fmt::Debug for Report<W> {
 /// Turns into a [`Failure`] by `?`. Once the journal can be written, the same code under the same id goes on where the
 /// journal is.
 pub struct Unfinished<W> {
-    run: Box<StepContext>,
+    run: Box<Recorder>,
     error: Box<JournalError>,
     workflow: PhantomData<fn() -> W>,
 }
 
 impl<W> Unfinished<W> {
-    pub(crate) fn new(run: Box<StepContext>, error: JournalError) -> Self {
+    pub(crate) fn new(run: Box<Recorder>, error: JournalError) -> Self {
         Self { run, error: Box::new(error), workflow: PhantomData }
     }
 
@@ -112,7 +112,7 @@ impl<W> Unfinished<W> {
 
     /// The state of the run as far as the journal has it.
     pub fn state(&self) -> &RunState {
-        self.run.recorder.state()
+        self.run.state()
     }
 }
 
@@ -175,7 +175,7 @@ struct Inner<W, E> {
     context: FailureContext<W>,
     cause: Cause<E>,
     // None where the run never got as far as a step.
-    run: Option<Box<StepContext>>,
+    run: Option<Box<Recorder>>,
     /// Why the record of the failure, or of its rollback, is not complete.
     journal: Option<JournalError>,
     /// The steps whose effect is to stay, and why.
@@ -185,12 +185,12 @@ struct Inner<W, E> {
 impl<W: Workflow, E: StepError> Failure<W, E> {
     /// The failure of a run that `step` stopped, or that was stopped between steps.
     #[cold]
-    pub(crate) fn new(mut run: Box<StepContext>, step: Option<usize>, cause: Cause<E>) -> Self {
-        let mut record = failure::failed_step(run.recorder.state(), step, cause.record());
+    pub(crate) fn new(mut run: Box<Recorder>, step: Option<usize>, cause: Cause<E>) -> Self {
+        let mut record = failure::failed_step(run.state(), step, cause.record());
         if !run.awaits_rollback() {
             run.end_failed(&record);
         }
-        let journal = run.recorder.take_fault();
+        let journal = run.take_fault();
         record.journal = journal.as_ref().map(failure::whole_text);
         let context = FailureContext::trusted(record);
         Self(Box::new(Inner { context, cause, run: Some(run), journal, kept: Vec::new() }))
@@ -228,7 +228,7 @@ impl<W, E> Failure<W, E> {
 
     /// The state of the run, where it began.
     pub fn state(&self) -> Option<&RunState> {
-        Some(self.0.run.as_ref()?.recorder.state())
+        Some(self.0.run.as_ref()?.state())
     }
 
     /// Why the journal does not have the step's failure, the end of this run or its rollback.
@@ -240,7 +240,7 @@ impl<W, E> Failure<W, E> {
 
     /// The observers that panicked. They never hurt the run, but what they showed may be wrong.
     pub fn observer_faults(&self) -> Vec<ObserverFault> {
-        self.0.run.as_ref().map(|run| run.recorder.observer_faults()).unwrap_or_default()
+        self.0.run.as_ref().map(|run| run.observer_faults()).unwrap_or_default()
     }
 
     /// Writes the trace of the failure; see [`FailureContext::write_trace`].
@@ -282,20 +282,20 @@ impl<W: 'static, E: Error + 'static> Error for Failure<W, E> {
     }
 }
 
-impl StepContext {
+impl Recorder {
     /// Whether the workflow's policy leaves the run open for a rollback, and there is something to undo.
     fn awaits_rollback(&self) -> bool {
-        let state = self.recorder.state();
+        let state = self.state();
         state.plan().on_failure == crate::policy::OnFailure::Rollback
             && state.status() == RunStatus::Running
-            && !self.recorder.is_broken()
+            && !self.is_broken()
             && !state.to_undo().is_empty()
     }
 
     /// Ends the run as failed.
     fn end_failed(&mut self, record: &crate::event::FailureRecord) {
-        if self.recorder.state().status() == RunStatus::Running && !self.recorder.is_broken() {
-            self.recorder.end(RunStatus::Failed, Some(record.clone()));
+        if self.state().status() == RunStatus::Running && !self.is_broken() {
+            self.end(RunStatus::Failed, Some(record.clone()));
         }
     }
 }

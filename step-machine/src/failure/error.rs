@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::event::{Effect, ErrorRecord};
 use crate::journal::JournalError;
+use crate::policy::Advice;
 
 /// An error that knows its own class. Written by `#[derive(StepError)]`, beside `thiserror::Error`.
 ///
@@ -175,6 +176,11 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
             Self::Journal(error) => error.fmt(f),
         }
     }
+}
+
+/// What an error says about trying again.
+pub(crate) fn advice<E: StepError>(error: &E) -> Advice {
+    Advice { fatal: error.is_fatal(), retry_after: error.retry_after() }
 }
 
 /// A step's error as data.

@@ -8,4 +8,4 @@ pub use context::{ContextError, FailureContext};
 pub use error::{Cause, StepError};
 
 pub(crate) use context::{abandoned, cancelled, failed_step, halted, outside};
-pub(crate) use error::{error_record, whole_text};
+pub(crate) use error::{advice, error_record, whole_text};

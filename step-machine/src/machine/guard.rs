@@ -7,10 +7,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Machine, Returns, RunsAt};
-use crate::context::StepContext;
+use crate::context::{Phase, StepContext};
 use crate::event::StepStatus;
-use crate::failure::{Cause, StepError};
+use crate::failure::{Cause, StepError, advice, error_record};
 use crate::journal::JournalError;
+use crate::policy::next_attempt;
+use crate::recorder::Recorder;
 use crate::report::Failure;
 use crate::rule::{Outcome, Rule};
 use crate::workflow::{Step, Workflow};
@@ -27,14 +29,14 @@ pub enum Entry<W, At, S> {
 /// A step that has begun. Dropped unsettled, as by a panic or a cancelled future, it leaves the step as cancelled.
 #[must_use = "a guard that is dropped leaves the step as cancelled"]
 pub struct Guard<W, At, S> {
-    cx: Box<StepContext>,
+    cx: StepContext,
     types: PhantomData<fn() -> (W, At, S)>,
 }
 
 /// A step whose body must not run.
 #[must_use = "the run goes on with `proceed`"]
 pub struct Settled<W, At, S> {
-    cx: Box<StepContext>,
+    recorder: Box<Recorder>,
     types: PhantomData<fn() -> (W, At, S)>,
 }
 
@@ -44,8 +46,8 @@ where
     S: Step + RunsAt<At>,
 {
     #[inline]
-    pub(super) fn new(cx: Box<StepContext>) -> Self {
-        Self { cx, types: PhantomData }
+    pub(super) fn new(recorder: Box<Recorder>) -> Self {
+        Self { cx: StepContext::own(recorder, S::STEP.index(), Phase::Run), types: PhantomData }
     }
 
     /// What the body may do.
@@ -56,24 +58,28 @@ where
 
     /// Settles the step by the body's result.
     #[inline]
-    pub fn complete<E: StepError>(mut self, result: Result<S::Output, E>) -> Returns<W, At, S, E> {
+    pub fn complete<E: StepError>(self, result: Result<S::Output, E>) -> Returns<W, At, S, E> {
+        let mut recorder = self.cx.link.into_recorder();
         match result {
-            Ok(output) if !S::Rule::HAS_OUTPUT && self.cx.complete_step() => {
-                returns::<W, At, S, E>(self.cx, Outcome::Done(output), None)
+            Ok(output) if !S::Rule::HAS_OUTPUT && recorder.complete_step(S::STEP.index()) => {
+                returns::<W, At, S, E>(recorder, Outcome::Done(output), None)
             }
-            result => self.complete_with_event(result),
+            result => complete_with_event::<W, At, S, E>(recorder, result),
         }
     }
 
-    #[inline(never)]
-    fn complete_with_event<E: StepError>(mut self, result: Result<S::Output, E>) -> Returns<W, At, S, E> {
-        let (outcome, cause) = self.cx.settle::<S, E>(result);
-        returns::<W, At, S, E>(self.cx, outcome, cause)
-    }
-
-    /// Waits and begins the next attempt where the step's retry rule allows one.
+    /// Waits and begins the next attempt where the step's retry rule allows one; `failed` attempts failed in this
+    /// process.
     pub(super) fn try_again<E: StepError>(&mut self, failed: u32, error: &E) -> bool {
-        self.context().retry_step(failed, error)
+        let (index, retry) = (self.cx.index, self.cx.info().retry);
+        let Some(delay) = next_attempt(retry, failed, advice(error), fastrand::f64(), None) else {
+            return false;
+        };
+        if !self.cx.link.write(|recorder| recorder.retry(index, delay, error_record(error))) {
+            return false;
+        }
+        self.cx.link.read(Recorder::clock).sleep(delay);
+        self.cx.link.write(|recorder| recorder.begin_step(index))
     }
 }
 
@@ -83,21 +89,35 @@ where
     S: Step + RunsAt<At>,
 {
     #[inline]
-    pub(super) fn new(cx: Box<StepContext>) -> Self {
-        Self { cx, types: PhantomData }
+    pub(super) fn new(recorder: Box<Recorder>) -> Self {
+        Self { recorder, types: PhantomData }
     }
 
     /// Goes on past the step, with its recorded output; a journal that failed is told here.
     pub fn proceed<E: StepError>(mut self) -> Returns<W, At, S, E> {
-        let outcome = self.cx.replayed::<S>();
-        returns::<W, At, S, E>(self.cx, outcome, None)
+        let outcome = replayed::<S>(&mut self.recorder);
+        returns::<W, At, S, E>(self.recorder, outcome, None)
     }
+}
+
+#[inline(never)]
+fn complete_with_event<W, At, S, E>(
+    mut recorder: Box<Recorder>,
+    result: Result<S::Output, E>,
+) -> Returns<W, At, S, E>
+where
+    W: Workflow,
+    S: Step + RunsAt<At>,
+    E: StepError,
+{
+    let (outcome, cause) = settle::<S, E>(&mut recorder, result);
+    returns::<W, At, S, E>(recorder, outcome, cause)
 }
 
 /// The outcome in the shape of the step's rule.
 #[inline]
 fn returns<W, At, S, E>(
-    cx: Box<StepContext>,
+    recorder: Box<Recorder>,
     outcome: Outcome<S::Output>,
     cause: Option<Cause<E>>,
 ) -> Returns<W, At, S, E>
@@ -106,14 +126,61 @@ where
     S: Step + RunsAt<At>,
     E: StepError,
 {
-    S::Rule::returns(Machine::new(cx), outcome, |machine| {
-        let mut cx = machine.cx;
+    S::Rule::returns(Machine::new(recorder), outcome, |machine| {
+        let mut recorder = machine.recorder;
         // A journal that failed before the step could begin is not the step's failure.
-        let step = (cx.step_state().attempts() > 0).then_some(cx.index);
+        let step = S::STEP.index();
+        let step = (recorder.step(step).attempts() > 0).then_some(step);
         // The step's own error first; a journal that could not take it on top of that is kept beside it.
-        let cause = cause.or_else(|| cx.recorder.take_fault().map(Cause::Journal)).unwrap_or(Cause::Cancelled);
-        Failure::new(cx, step, cause)
+        let cause = cause.or_else(|| recorder.take_fault().map(Cause::Journal)).unwrap_or(Cause::Cancelled);
+        Failure::new(recorder, step, cause)
     })
+}
+
+/// Records a body's result.
+fn settle<S: Step, E: StepError>(
+    recorder: &mut Recorder,
+    result: Result<S::Output, E>,
+) -> (Outcome<S::Output>, Option<Cause<E>>) {
+    let step = S::STEP.index();
+    let cause = match result {
+        // What hands nothing on was recorded already, as far as the journal let it.
+        Ok(_) if !S::Rule::HAS_OUTPUT => return (Outcome::Failed, None),
+        Ok(output) => match serde_json::to_value(&output) {
+            Ok(value) => {
+                let recorded = recorder.complete_step_with(step, value);
+                return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
+            }
+            Err(error) => Cause::Output(error),
+        },
+        Err(error) => Cause::Error(error),
+    };
+    let recorded = recorder.fail_step(step, cause.record(), None);
+    let goes_on = recorded && !recorder.state().plan().steps[step].critical;
+    (if goes_on { Outcome::Skipped } else { Outcome::Failed }, Some(cause))
+}
+
+/// What the record has of a step that is not run again.
+fn replayed<S: Step>(recorder: &mut Recorder) -> Outcome<S::Output> {
+    if recorder.is_broken() {
+        return Outcome::Failed;
+    }
+    let index = S::STEP.index();
+    let step = recorder.step(index);
+    // Rules may change between runs: what was skipped then may have to hand something on now.
+    if step.status() == StepStatus::Skipped && !S::Rule::NEEDS_OUTPUT {
+        return Outcome::Skipped;
+    }
+    // What the step handed on before it lost its `output` is of no concern any more.
+    let output = step.output().filter(|_| S::Rule::HAS_OUTPUT);
+    match S::Output::deserialize(output.unwrap_or(&Value::Null)) {
+        Ok(output) => Outcome::Done(output),
+        Err(source) => {
+            let (run, step) = (recorder.state().run().clone(), S::STEP.id().to_owned());
+            recorder.break_off(JournalError::Output { run, step, source });
+            Outcome::Failed
+        }
+    }
 }
 
 impl<W, At, S> fmt::Debug for Entry<W, At, S> {
@@ -133,52 +200,6 @@ impl<W, At, S> fmt::Debug for Guard<W, At, S> {
 
 impl<W, At, S> fmt::Debug for Settled<W, At, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Settled").field(&self.cx).finish()
-    }
-}
-
-impl StepContext {
-    /// Records a body's result.
-    fn settle<S: Step, E: StepError>(
-        &mut self,
-        result: Result<S::Output, E>,
-    ) -> (Outcome<S::Output>, Option<Cause<E>>) {
-        let cause = match result {
-            // What hands nothing on was recorded already, as far as the journal let it.
-            Ok(_) if !S::Rule::HAS_OUTPUT => return (Outcome::Failed, None),
-            Ok(output) => match serde_json::to_value(&output) {
-                Ok(value) => {
-                    let recorded = self.complete_step_with(value);
-                    return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
-                }
-                Err(error) => Cause::Output(error),
-            },
-            Err(error) => Cause::Error(error),
-        };
-        let recorded = self.fail_step(cause.record());
-        let goes_on = recorded && !self.info().critical;
-        (if goes_on { Outcome::Skipped } else { Outcome::Failed }, Some(cause))
-    }
-
-    /// What the record has of a step that is not run again.
-    fn replayed<S: Step>(&mut self) -> Outcome<S::Output> {
-        if self.recorder.is_broken() {
-            return Outcome::Failed;
-        }
-        let step = self.step_state();
-        // Rules may change between runs: what was skipped then may have to hand something on now.
-        if step.status() == StepStatus::Skipped && !S::Rule::NEEDS_OUTPUT {
-            return Outcome::Skipped;
-        }
-        // What the step handed on before it lost its `output` is of no concern any more.
-        let output = step.output().filter(|_| S::Rule::HAS_OUTPUT);
-        match S::Output::deserialize(output.unwrap_or(&Value::Null)) {
-            Ok(output) => Outcome::Done(output),
-            Err(source) => {
-                let (run, step) = (self.run().clone(), self.step().to_owned());
-                self.recorder.break_off(JournalError::Output { run, step, source });
-                Outcome::Failed
-            }
-        }
+        f.debug_tuple("Settled").field(&self.recorder).finish()
     }
 }

@@ -3,7 +3,6 @@
 mod builder;
 mod guard;
 mod order;
-mod turn;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,6 +14,7 @@ pub use order::{Done, End, Finished, RunsAt, Todo};
 use crate::context::StepContext;
 use crate::event::{RunStatus, Text};
 use crate::failure::StepError;
+use crate::recorder::Recorder;
 use crate::report::{Failure, Report, Unfinished};
 use crate::rule::Rule;
 use crate::run_id::RunId;
@@ -59,13 +59,13 @@ pub type Returns<W, At, S, E> =
 /// ```
 #[must_use = "a machine that is dropped before `finish` leaves a cancelled run"]
 pub struct Machine<W, At> {
-    cx: Box<StepContext>,
+    recorder: Box<Recorder>,
     at: PhantomData<fn() -> (W, At)>,
 }
 
 impl<W: Workflow, At> Machine<W, At> {
-    pub(crate) fn new(cx: Box<StepContext>) -> Self {
-        Self { cx, at: PhantomData }
+    pub(crate) fn new(recorder: Box<Recorder>) -> Self {
+        Self { recorder, at: PhantomData }
     }
 
     /// The run.
@@ -75,7 +75,7 @@ impl<W: Workflow, At> Machine<W, At> {
 
     /// Where the run stands.
     pub fn state(&self) -> &RunState {
-        self.cx.recorder.state()
+        self.recorder.state()
     }
 
     /// Runs `step` with `body`, once.
@@ -200,10 +200,10 @@ impl<W: Workflow, At> Machine<W, At> {
         S: Step + RunsAt<At>,
     {
         let _ = step;
-        if self.cx.begin_step(S::STEP.index()) {
-            Entry::Run(Guard::new(self.cx))
+        if self.recorder.begin_step(S::STEP.index()) {
+            Entry::Run(Guard::new(self.recorder))
         } else {
-            Entry::Settled(Settled::new(self.cx))
+            Entry::Settled(Settled::new(self.recorder))
         }
     }
 
@@ -215,8 +215,8 @@ impl<W: Workflow, At> Machine<W, At> {
         S: Step + Skippable + RunsAt<At>,
     {
         let _ = step;
-        self.cx.skip_step(S::STEP.index(), why.into());
-        Machine::new(self.cx)
+        self.recorder.skip_step(S::STEP.index(), why.into());
+        Machine::new(self.recorder)
     }
 
     /// Ends a run that has settled every step. Fails only where its journal does, now or in a step before that returned
@@ -227,17 +227,17 @@ impl<W: Workflow, At> Machine<W, At> {
     {
         // A run that had completed before, and was only replayed, has its end already.
         if self.state().status() == RunStatus::Running {
-            self.cx.recorder.finish();
+            self.recorder.finish();
         }
-        match self.cx.recorder.take_fault() {
-            Some(error) => Err(Unfinished::new(self.cx, error)),
-            None => Ok(Report::new(self.cx)),
+        match self.recorder.take_fault() {
+            Some(error) => Err(Unfinished::new(self.recorder, error)),
+            None => Ok(Report::new(self.recorder)),
         }
     }
 }
 
 impl<W, At> fmt::Debug for Machine<W, At> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine").field("at", &std::any::type_name::<At>()).field("run", &self.cx.recorder).finish()
+        f.debug_struct("Machine").field("at", &std::any::type_name::<At>()).field("run", &self.recorder).finish()
     }
 }

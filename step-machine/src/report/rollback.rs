@@ -1,12 +1,11 @@
 //! Rolling back a failed run in the typed drive.
 
-use std::time::Duration;
-
 use super::Failure;
-use crate::context::StepContext;
-use crate::event::{ErrorRecord, Kind, RunResume, RunStatus, StepRetry, Text, UndoEnd, UndoStart, UndoStatus};
-use crate::failure::{StepError, abandoned, error_record, failed_step, halted, whole_text};
-use crate::state::Undo;
+use crate::context::{Phase, StepContext};
+use crate::event::{FailureRecord, Kind, RunResume, RunStatus, Text, UndoStatus};
+use crate::failure::{StepError, advice, error_record, failed_step, whole_text};
+use crate::policy::next_attempt;
+use crate::recorder::Recorder;
 use crate::workflow::Workflow;
 
 impl<W: Workflow, E: StepError> Failure<W, E> {
@@ -47,12 +46,11 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     #[must_use = "the failure is still one after its rollback"]
     pub fn rollback<U: StepError>(mut self, mut undo: impl FnMut(W, &mut StepContext) -> Result<(), U>) -> Self {
         for step in self.begin_rollback() {
-            let Some(cx) = self.undoable(step) else { continue };
             let mut tried = 0;
-            while let Some(undo_step) = cx.begin_undo(step) {
-                let result = undo(undo_step, cx);
+            while let Some((undo_step, mut cx)) = self.begin_undo(step) {
+                let result = undo(undo_step, &mut cx);
                 tried += 1;
-                if !cx.end_undo_attempt(result, Some(tried)) {
+                if !self.end_undo(cx, result, Some(tried)) {
                     break;
                 }
             }
@@ -69,10 +67,9 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         mut undo: impl AsyncFnMut(W, &mut StepContext) -> Result<(), U>,
     ) -> Self {
         for step in self.begin_rollback() {
-            let Some(cx) = self.undoable(step) else { continue };
-            if let Some(undo_step) = cx.begin_undo(step) {
-                let result = undo(undo_step, cx).await;
-                cx.end_undo_attempt(result, None);
+            if let Some((undo_step, mut cx)) = self.begin_undo(step) {
+                let result = undo(undo_step, &mut cx).await;
+                self.end_undo(cx, result, None);
             }
         }
         self.end_rollback();
@@ -87,36 +84,50 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         self
     }
 
-    /// The run, where `step` is to be undone now; a step whose effect is to stay is recorded as such.
-    fn undoable(&mut self, step: usize) -> Option<&mut StepContext> {
+    /// Begins an attempt at undoing a step; `None` where its effect is to stay, and where nothing may run any more.
+    ///
+    /// While the undo runs, the run is in its context: dropped there, it ends as stuck.
+    fn begin_undo(&mut self, step: usize) -> Option<(W, StepContext)> {
         let why = self.0.kept.iter().rev().find(|(kept, _)| *kept == step).map(|(_, why)| why.clone());
-        let cx = self.open_run()?;
+        let recorder = self.open_run()?;
         if why.is_some() {
-            cx.index = step;
-            cx.end_undo(UndoStatus::Skipped, why, None);
+            recorder.end_undo(step, UndoStatus::Skipped, why, None);
             return None;
         }
-        Some(cx)
+        let begins = recorder.begin_undo(step);
+        let recorder = self.0.run.take_if(|_| begins)?;
+        Some((W::from_index(step)?, StepContext::own(recorder, step, Phase::Undo)))
     }
 
-    fn open_run(&mut self) -> Option<&mut StepContext> {
-        let cx = self.0.run.as_deref_mut()?;
-        (!cx.recorder.is_broken()).then_some(cx)
-    }
-
-    /// A run that ended as failed goes on backwards.
-    fn reopen(&mut self) {
-        if let Some(cx) = self.open_run() {
-            let state = cx.recorder.state();
-            if state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty() {
-                cx.recorder.record(Kind::RunResume(RunResume { rollback: true, plan: None }));
+    /// Records how an attempt ended; `true` where another one is due, after the wait before it. `tried` counts the
+    /// attempts of this rollback, and is `None` where nothing can wait.
+    fn end_undo<U: StepError>(&mut self, cx: StepContext, result: Result<(), U>, tried: Option<u32>) -> bool {
+        let (step, retry) = (cx.index, cx.info().retry);
+        let recorder = self.0.run.insert(cx.link.into_recorder());
+        if let (Err(error), Some(tried)) = (&result, tried)
+            && let Some(delay) = next_attempt(retry, tried, advice(error), fastrand::f64(), None)
+        {
+            let recorded = recorder.retry(step, delay, error_record(error));
+            if recorded {
+                recorder.clock().sleep(delay);
             }
+            return recorded;
         }
+        match &result {
+            Ok(()) => recorder.end_undo(step, UndoStatus::Undone, None, None),
+            Err(error) => recorder.end_undo(step, UndoStatus::UndoFailed, None, Some(error_record(error))),
+        };
+        false
+    }
+
+    fn open_run(&mut self) -> Option<&mut Recorder> {
+        self.0.run.as_deref_mut().filter(|recorder| !recorder.is_broken())
     }
 
     fn begin_rollback(&mut self) -> Vec<usize> {
-        self.reopen();
-        self.open_run().map(|cx| cx.recorder.state().to_undo()).unwrap_or_default()
+        let Some(recorder) = self.open_run() else { return Vec::new() };
+        recorder.reopen();
+        recorder.state().to_undo()
     }
 
     /// Ends the run by what became of the undos, and takes the outcome into the context.
@@ -124,75 +135,37 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         let step = self.step().map(|step| step.index());
         let error = self.0.context.record().error.clone();
         let trace_file = self.0.context.record().trace_file.clone();
-        let Some(cx) = self.0.run.as_deref_mut() else { return };
-        let mut record = failed_step(cx.recorder.state(), step, error);
+        let Some(recorder) = self.0.run.as_deref_mut() else { return };
+        let mut record = failed_step(recorder.state(), step, error);
         record.trace_file = trace_file;
         // The failure happened when it did; what came since belongs to the rollback.
         let failed = self.0.context.record();
         record.failed_at = failed.failed_at;
         record.run_duration = failed.run_duration;
         record.step_duration = failed.step_duration;
-        match cx.recorder.state().status() {
-            RunStatus::RollingBack => {
-                let left = !cx.recorder.state().to_undo().is_empty();
-                let status = if left { RunStatus::Stuck } else { RunStatus::RolledBack };
-                cx.recorder.end(status, Some(record.clone()));
-            }
-            _ => cx.recorder.close(),
-        }
-        self.0.journal = cx.recorder.take_fault().or(self.0.journal.take());
+        recorder.end_rollback(&record);
+        self.0.journal = recorder.take_fault().or(self.0.journal.take());
         record.journal = self.0.journal.as_ref().map(whole_text);
         *self.0.context.record_mut() = record;
     }
 }
 
-impl StepContext {
-    /// Records that undoing begins; `None` where nothing may run any more.
-    fn begin_undo<W: Workflow>(&mut self, index: usize) -> Option<W> {
-        self.index = index;
-        self.undoing = true;
-        let start =
-            UndoStart { step: self.recorder.state().step_ref(index), attempt: self.step_state().undo_attempts() + 1 };
-        if self.recorder.record(Kind::UndoStart(start)) { W::from_index(index) } else { None }
-    }
-
-    /// Records how an attempt ended; `true` where another one is due, after the wait before it. `tried` counts the
-    /// attempts of this rollback, and is `None` where nothing can wait.
-    fn end_undo_attempt<U: StepError>(&mut self, result: Result<(), U>, tried: Option<u32>) -> bool {
-        let attempt = self.step_state().undo_attempts();
-        if let (Err(error), Some(tried)) = (&result, tried)
-            && let Some(delay) = self.wait_after(tried, error)
-        {
-            let step = self.recorder.state().step_ref(self.index);
-            let retry = StepRetry { step, attempt, delay, error: error_record(error) };
-            let recorded = self.recorder.record(Kind::StepRetry(Box::new(retry)));
-            if recorded {
-                self.recorder.sleep(delay);
-            }
-            return recorded;
+impl Recorder {
+    /// A run that ended as failed or cancelled goes on backwards.
+    pub(crate) fn reopen(&mut self) {
+        let state = self.state();
+        if state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty() {
+            self.record(Kind::RunResume(RunResume { rollback: true, plan: None }));
         }
-        match &result {
-            Ok(()) => self.end_undo(UndoStatus::Undone, None, None),
-            Err(error) => self.end_undo(UndoStatus::UndoFailed, None, Some(error_record(error))),
+    }
+
+    /// Ends the run by what became of the undos.
+    pub(crate) fn end_rollback(&mut self, record: &FailureRecord) {
+        if self.state().status() != RunStatus::RollingBack {
+            return self.close();
         }
-        self.undoing = false;
-        false
-    }
-
-    fn end_undo(&mut self, status: UndoStatus, message: Option<Text>, error: Option<ErrorRecord>) {
-        let elapsed = self.recorder.elapsed();
-        let state = self.step_state();
-        let began = if state.undo() == Undo::Running { state.undo_started() } else { elapsed };
-        let duration = Duration::from_nanos(elapsed.saturating_sub(began));
-        let step = self.recorder.state().step_ref(self.index);
-        self.recorder.record_at(elapsed, Kind::UndoEnd(Box::new(UndoEnd { step, status, duration, message, error })));
-    }
-
-    /// Records an undo as failed whose body will not come back, and the run as stuck.
-    #[cold]
-    pub(crate) fn abandon_undo(&mut self) {
-        self.end_undo(UndoStatus::UndoFailed, None, Some(abandoned()));
-        let record = halted(self.recorder.state());
-        self.recorder.end(RunStatus::Stuck, record);
+        let is_left = !self.state().to_undo().is_empty();
+        let status = if is_left { RunStatus::Stuck } else { RunStatus::RolledBack };
+        self.end(status, Some(record.clone()));
     }
 }

@@ -214,6 +214,10 @@ impl RunState {
         &self.plan
     }
 
+    pub(crate) fn shared_plan(&self) -> &SharedPlan {
+        &self.plan
+    }
+
     /// Who started the run, for which ticket, and the like.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
@@ -379,6 +383,11 @@ impl RunState {
     pub(crate) fn halted_status(&self) -> RunStatus {
         let failed = |step: &StepState| step.failed_status() == Some(StepStatus::Failed);
         if self.counts.halted > 0 && self.steps.iter().any(failed) { RunStatus::Failed } else { RunStatus::Cancelled }
+    }
+
+    /// Whether a step runs, or is being undone.
+    pub(crate) fn is_active(&self) -> bool {
+        self.counts.active > 0
     }
 
     pub(crate) fn workflow_text(&self) -> Text {

@@ -1,17 +1,18 @@
 //! What a step's body may do: tell how far it is, what it finds, and ask who it is.
 
-use std::time::Duration;
+mod task;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::event::{Kind, Level, OutputLine, StepUpdate, Text};
-use crate::failure::StepError;
+pub use task::Task;
+
+use crate::event::{Kind, Level, OutputLine, StepRef, StepUpdate, Text};
 use crate::journal::JournalError;
+use crate::link::Link;
 use crate::recorder::Recorder;
 use crate::run_id::RunId;
 use crate::state::StepState;
-use crate::time::LONGEST_SPAN;
 use crate::workflow::{Step, StepInfo, Workflow};
 
 /// The only way in which a step's body reaches its run.
@@ -42,28 +43,43 @@ use crate::workflow::{Step, StepInfo, Workflow};
 /// ```
 #[derive(Debug)]
 pub struct StepContext {
-    pub(crate) recorder: Recorder,
+    pub(crate) link: Link,
     pub(crate) index: usize,
-    pub(crate) undoing: bool,
+    pub(crate) phase: Phase,
+}
+
+/// What a body is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Run,
+    Undo,
+    /// Asking whether to skip: the step has not begun, so there is nothing to tell of it.
+    #[cfg(feature = "runner")]
+    Skip,
 }
 
 impl StepContext {
     #[inline]
-    pub(crate) fn new(recorder: Recorder) -> Self {
-        Self { recorder, index: 0, undoing: false }
+    pub(crate) fn new(link: Link, index: usize, phase: Phase) -> Self {
+        Self { link, index, phase }
     }
 
-    pub(crate) fn step_state(&self) -> &StepState {
-        &self.recorder.state().steps()[self.index]
+    #[inline]
+    pub(crate) fn own(recorder: Box<Recorder>, index: usize, phase: Phase) -> Self {
+        Self::new(Link::Own(recorder), index, phase)
     }
 
     pub(crate) fn info(&self) -> &StepInfo {
-        &self.recorder.state().plan().steps[self.index]
+        &self.link.plan().steps[self.index]
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&StepState) -> T) -> T {
+        self.link.read(|recorder| ask(recorder.step(self.index)))
     }
 
     /// The run.
     pub fn run(&self) -> &RunId {
-        self.recorder.state().run()
+        self.link.run()
     }
 
     /// The id of the step.
@@ -73,12 +89,12 @@ impl StepContext {
 
     /// Which attempt this is, from 1; goes on counting when a run is resumed. In an undo, the attempt at undoing.
     pub fn attempt(&self) -> u32 {
-        if self.undoing { self.step_state().undo_attempts() } else { self.step_state().attempts() }
+        self.ask(if self.phase == Phase::Undo { StepState::undo_attempts } else { StepState::attempts })
     }
 
     /// Whether an earlier attempt began and its end is not known: it may have done all, some or nothing of its work.
     pub fn interrupted(&self) -> bool {
-        self.step_state().is_interrupted()
+        self.ask(StepState::is_interrupted)
     }
 
     /// A text that is the same for all attempts at this step of this run, in all processes, and for nothing else; in an
@@ -90,14 +106,13 @@ impl StepContext {
         // A step that was renamed keeps the key that it had under its old id.
         let info = self.info();
         let step = info.aliases.first().unwrap_or(&info.id);
-        let undo = if self.undoing { "/undo" } else { "" };
-        format!("{}/{}/{step}{undo}", self.recorder.state().workflow(), self.run())
+        let undo = if self.phase == Phase::Undo { "/undo" } else { "" };
+        format!("{}/{}/{step}{undo}", self.link.plan().workflow, self.run())
     }
 
     /// Tells how much of the step is done, from 0 to 1; a number outside is taken as the nearer end.
     pub fn progress(&mut self, fraction: f64) {
-        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
-        self.update(|update| update.fraction = Some(fraction));
+        self.update(|update| update.fraction = Some(self::fraction(fraction)));
     }
 
     /// Tells people something.
@@ -129,14 +144,12 @@ impl StepContext {
 
     /// Passes on a line that a command wrote to its standard output.
     pub fn stdout(&mut self, line: impl Into<Text>) {
-        let line = self.line(line.into());
-        self.recorder.record(Kind::Stdout(line));
+        self.record(|step| Kind::Stdout(OutputLine { step, line: line.into() }));
     }
 
     /// Passes on a line that a command wrote to its standard error.
     pub fn stderr(&mut self, line: impl Into<Text>) {
-        let line = self.line(line.into());
-        self.recorder.record(Kind::Stderr(line));
+        self.record(|step| Kind::Stderr(OutputLine { step, line: line.into() }));
     }
 
     /// What an earlier step of this run handed on, read from the record; `None` where it has not completed, or is a
@@ -146,41 +159,37 @@ impl StepContext {
     /// of the step's type any more.
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, JournalError> {
         let _ = step;
-        let state = self.recorder.state();
-        let step = state.step(S::STEP.id()).filter(|_| state.workflow() == S::Workflow::NAME);
-        let Some(output) = step.and_then(StepState::output) else { return Ok(None) };
-        let read = <S::Output as serde::Deserialize>::deserialize(output);
-        read.map(Some).map_err(|source| JournalError::Output {
-            run: state.run().clone(),
-            step: S::STEP.id().to_owned(),
-            source,
-        })
-    }
-
-    fn line(&self, line: Text) -> OutputLine {
-        OutputLine { step: self.recorder.state().step_ref(self.index), line }
+        if self.link.plan().workflow != S::Workflow::NAME {
+            return Ok(None);
+        }
+        let read = self.link.read(|recorder| {
+            let output = recorder.state().step(S::STEP.id()).and_then(StepState::output);
+            output.map(<S::Output as serde::Deserialize>::deserialize).transpose()
+        });
+        let (run, step) = (self.run(), S::STEP.id());
+        read.map_err(|source| JournalError::Output { run: run.clone(), step: step.to_owned(), source })
     }
 
     fn update(&mut self, set: impl FnOnce(&mut StepUpdate)) {
-        let mut update = StepUpdate {
-            step: self.recorder.state().step_ref(self.index),
-            fraction: None,
-            level: None,
-            message: None,
-            metadata: Map::new(),
-        };
-        set(&mut update);
-        self.recorder.record(Kind::StepUpdate(Box::new(update)));
+        self.record(|step| {
+            let mut update = StepUpdate { step, fraction: None, level: None, message: None, metadata: Map::new() };
+            set(&mut update);
+            Kind::StepUpdate(Box::new(update))
+        });
     }
 
-    /// How long to wait before trying again after `failed` attempts failed, the last one with `error`.
-    pub(crate) fn wait_after<E: StepError>(&self, failed: u32, error: &E) -> Option<Duration> {
-        let retry = self.info().retry?;
-        if error.is_fatal() {
-            return None;
+    /// Records news of the step.
+    fn record(&mut self, kind: impl FnOnce(StepRef) -> Kind) {
+        #[cfg(feature = "runner")]
+        if self.phase == Phase::Skip {
+            return;
         }
-        let wait = retry.wait(failed, fastrand::f64())?;
-        // No longer than what an event can carry.
-        Some(error.retry_after().unwrap_or(wait).min(LONGEST_SPAN))
+        let index = self.index;
+        self.link.write(|recorder| recorder.record_news(kind(recorder.state().step_ref(index))));
     }
+}
+
+/// A share of something, whatever a body takes for one.
+fn fraction(fraction: f64) -> f64 {
+    if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) }
 }

@@ -1,0 +1,109 @@
+//! How a step's body reaches its run.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::recorder::Recorder;
+use crate::run_id::RunId;
+#[cfg(feature = "runner")]
+use crate::stop::Stop;
+use crate::sync::lock;
+use crate::workflow::SharedPlan;
+
+/// The way to the one writer of a run: to oneself, or shared with the run's other steps and tasks.
+#[derive(Debug)]
+pub(crate) enum Link {
+    Own(Box<Recorder>),
+    Shared(Arc<Shared>),
+}
+
+/// A run that several reach.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) run: RunId,
+    pub(crate) plan: SharedPlan,
+    #[cfg(feature = "runner")]
+    pub(crate) stop: Stop,
+    recorder: Mutex<Recorder>,
+}
+
+impl Shared {
+    pub(crate) fn new(recorder: Recorder) -> Arc<Self> {
+        let state = recorder.state();
+        Arc::new(Self {
+            run: state.run().clone(),
+            plan: state.shared_plan().clone(),
+            #[cfg(feature = "runner")]
+            stop: Stop::default(),
+            recorder: Mutex::new(recorder),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Recorder> {
+        lock(&self.recorder)
+    }
+
+    /// The writer, for the last one that holds it: what else can reach it only looks in for a moment.
+    pub(crate) fn into_recorder(mut shared: Arc<Self>) -> Recorder {
+        loop {
+            match Arc::try_unwrap(shared) {
+                Ok(shared) => return shared.recorder.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
+                Err(held) => shared = held,
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Link {
+    #[inline]
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Recorder) -> T) -> T {
+        match self {
+            Self::Own(recorder) => read(recorder),
+            Self::Shared(shared) => read(&shared.lock()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn write<T>(&mut self, write: impl FnOnce(&mut Recorder) -> T) -> T {
+        match self {
+            Self::Own(recorder) => write(recorder),
+            Self::Shared(shared) => write(&mut shared.lock()),
+        }
+    }
+
+    pub(crate) fn run(&self) -> &RunId {
+        match self {
+            Self::Own(recorder) => recorder.state().run(),
+            Self::Shared(shared) => &shared.run,
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &SharedPlan {
+        match self {
+            Self::Own(recorder) => recorder.state().shared_plan(),
+            Self::Shared(shared) => &shared.plan,
+        }
+    }
+
+    /// Makes the run one that several can reach.
+    pub(crate) fn share(&mut self) -> Arc<Shared> {
+        match self {
+            Self::Shared(shared) => shared.clone(),
+            Self::Own(own) => {
+                let stand_in = own.stand_in();
+                let shared = Shared::new(*std::mem::replace(own, stand_in));
+                *self = Self::Shared(shared.clone());
+                shared
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn into_recorder(self) -> Box<Recorder> {
+        match self {
+            Self::Own(recorder) => recorder,
+            Self::Shared(shared) => Box::new(Shared::into_recorder(shared)),
+        }
+    }
+}
