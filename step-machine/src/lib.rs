@@ -96,6 +96,8 @@ mod state;
 #[cfg(feature = "runner")]
 mod stop;
 mod sync;
+#[cfg(feature = "runner")]
+pub mod testing;
 pub mod time;
 mod turn;
 mod workflow;
@@ -109,6 +111,8 @@ pub use observe::Observer;
 pub use policy::{OnFailure, Retry};
 pub use report::{Failure, Report, Unfinished};
 pub use run_id::RunId;
+#[cfg(feature = "runner")]
+pub use runner::Runner;
 pub use state::{Illegal, IllegalReason, PlanChange, RunState, StepState, TaskState, Undo};
 pub use workflow::{Plan, PlanError, SharedPlan, Skippable, Step, StepInfo, StepOutput, Workflow};
 

@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) run: RunId,
     pub(crate) plan: SharedPlan,
     #[cfg(feature = "runner")]
-    pub(crate) stop: Stop,
+    pub(crate) stop: Arc<Stop>,
     recorder: Mutex<Recorder>,
 }
 
@@ -33,7 +33,7 @@ impl Shared {
             run: state.run().clone(),
             plan: state.shared_plan().clone(),
             #[cfg(feature = "runner")]
-            stop: Stop::default(),
+            stop: Arc::default(),
             recorder: Mutex::new(recorder),
         })
     }

@@ -61,6 +61,7 @@ mod runner {
     use crate::context::StepContext;
     use crate::failure::{Cause, StepError};
     use crate::journal::JournalError;
+    pub use crate::runner::{nested, undo_nested};
     use crate::runner::{HandlerFor, Runner};
     use crate::workflow::{Step, StepOutput, Workflow};
 
@@ -100,21 +101,6 @@ mod runner {
     fn missing<S: Step>(cx: &StepContext) -> JournalError {
         let source = serde::de::Error::custom("it was recorded without an output");
         JournalError::Output { run: cx.run().clone(), step: S::STEP.id().to_owned(), source }
-    }
-
-    /// Runs the workflow that is nested in a step.
-    pub async fn nested<W: Workflow, P: HandlerFor<W>, E: StepError>(cx: &mut StepContext, handler: P) -> Ran<E> {
-        let _ = (cx, handler);
-        Ok(None)
-    }
-
-    /// Takes back what the workflow did that is nested in a step.
-    pub async fn undo_nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
-        cx: &mut StepContext,
-        handler: P,
-    ) -> Result<(), Cause<E>> {
-        let _ = (cx, handler);
-        Ok(())
     }
 
     /// The derive writes an arm for each step that a plan can name.

@@ -1,7 +1,7 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
@@ -9,6 +9,7 @@ use crate::failure;
 use crate::journal::{Journal, JournalError};
 use crate::observe::{ObserverFault, Observers};
 use crate::state::{RunState, Stamp};
+use crate::sync::lock;
 use crate::time::{Clock, SystemClock, nanos, timestamp};
 
 /// What a run is watched and kept by.
@@ -49,6 +50,19 @@ pub(crate) struct Recorder {
     fault: Fault,
     /// No journal, and nothing has failed: then the usual transitions take the short way.
     is_short: bool,
+    // Boxed, as few runs have any.
+    family: Option<Box<Family>>,
+}
+
+/// Where the last state of a nested run is kept, for the run that it is nested in.
+pub(crate) type Place = Arc<Mutex<Option<RunState>>>;
+
+/// The runs that are nested in this one, and where this one is kept where it is nested itself.
+#[derive(Default)]
+struct Family {
+    place: Option<Place>,
+    #[cfg(feature = "runner")]
+    nested: std::collections::HashMap<crate::run_id::RunId, Place>,
 }
 
 /// Whether the journal still follows.
@@ -72,6 +86,7 @@ impl Recorder {
             state,
             watch,
             fault: Fault::None,
+            family: None,
         }
     }
 
@@ -90,6 +105,12 @@ impl Recorder {
     #[inline]
     pub(crate) fn elapsed(&self) -> u64 {
         self.base.saturating_add(nanos(self.watch.instant().saturating_duration_since(self.origin)))
+    }
+
+    /// The clock that the run was given, if it was.
+    #[cfg(feature = "runner")]
+    pub(crate) fn own_clock(&self) -> Option<Arc<dyn Clock>> {
+        self.watch.clock.clone()
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -138,11 +159,12 @@ impl Recorder {
         if self.is_short && self.state.finish_plainly(now) {
             self.tell(|state| {
                 let (status, warnings) = (RunStatus::Completed, state.warnings());
-                Kind::RunEnd(Box::new(RunEnd { status, warnings, failure: None }))
+                Kind::RunEnd(Box::new(RunEnd { status, reason: None, warnings, failure: None }))
             });
+            self.hand_over();
             return true;
         }
-        self.end_at(now, RunStatus::Completed, None)
+        self.end_at(now, RunEnd { status: RunStatus::Completed, reason: None, warnings: 0, failure: None })
     }
 
     /// Shows the observers what a short way did, where there are any.
@@ -248,13 +270,53 @@ impl Recorder {
 
     /// Ends the run.
     pub(crate) fn end(&mut self, status: RunStatus, failure: Option<FailureRecord>) -> bool {
-        let now = self.elapsed();
-        self.end_at(now, status, failure)
+        self.end_at(self.elapsed(), RunEnd { status, reason: None, warnings: 0, failure })
     }
 
-    fn end_at(&mut self, elapsed: u64, status: RunStatus, failure: Option<FailureRecord>) -> bool {
-        let warnings = self.state.warnings();
-        self.record_at(elapsed, Kind::RunEnd(Box::new(RunEnd { status, warnings, failure })))
+    /// Ends a run that was to go only so far.
+    #[cfg(feature = "runner")]
+    pub(crate) fn end_early(&mut self) -> bool {
+        let reason = Some(crate::event::Reason::Requested);
+        self.end_at(self.elapsed(), RunEnd { status: RunStatus::Cancelled, reason, warnings: 0, failure: None })
+    }
+
+    fn end_at(&mut self, elapsed: u64, mut end: RunEnd) -> bool {
+        end.warnings = self.state.warnings();
+        let has_ended = self.record_at(elapsed, Kind::RunEnd(Box::new(end)));
+        self.hand_over();
+        has_ended
+    }
+
+    /// Leaves the state of a nested run that ended with the run that it is nested in.
+    #[inline]
+    fn hand_over(&self) {
+        if let Some(place) = self.family.as_ref().and_then(|family| family.place.as_ref()) {
+            *lock(place) = Some(self.state.clone());
+        }
+    }
+
+    /// Makes this the writer of a nested run, whose last state is kept in `place`.
+    #[cfg(feature = "runner")]
+    pub(crate) fn nest(&mut self, place: Place) {
+        self.family.get_or_insert_default().place = Some(place);
+    }
+
+    /// Where the last state of a nested run is kept.
+    #[cfg(feature = "runner")]
+    pub(crate) fn place_of(&mut self, run: &crate::run_id::RunId) -> Place {
+        let nested = &mut self.family.get_or_insert_default().nested;
+        nested.entry(run.clone()).or_default().clone()
+    }
+
+    /// Shows the observers what happens in a run that is nested in a step.
+    #[cfg(feature = "runner")]
+    pub(crate) fn relay(&mut self, event: &Event) {
+        self.watch.observers.notify(event);
+    }
+
+    #[cfg(feature = "runner")]
+    pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
+        self.watch.journal.clone()
     }
 
     /// Ends a run that is left where it is: as failed where a step failed, as cancelled otherwise.

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::event::{RunStatus, StepStatus, Text};
+use crate::event::{FailureRecord, RunStatus, StepStatus, Text};
 use crate::failure::{self, Cause, FailureContext, StepError};
 use crate::journal::JournalError;
 use crate::observe::ObserverFault;
@@ -197,6 +197,33 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     }
 }
 
+#[cfg(feature = "runner")]
+impl<W: Workflow, E: StepError> Failure<W, E> {
+    /// The failure of a run that was driven to its end; `failed` is what was known before any rollback.
+    #[cold]
+    pub(crate) fn after(mut run: Box<Recorder>, cause: Cause<E>, failed: FailureRecord) -> Self {
+        let mut record = rollback::with_rollback(run.state(), &failed);
+        match run.state().status() {
+            RunStatus::RollingBack => run.end_rollback(&record),
+            RunStatus::Running => drop(run.end(cause.status(), Some(record.clone()))),
+            _ => {}
+        }
+        let journal = run.take_fault();
+        record.journal = journal.as_ref().map(failure::whole_text);
+        let context = FailureContext::trusted(record);
+        Self(Box::new(Inner { context, cause, run: Some(run), journal, kept: Vec::new() }))
+    }
+
+    /// A run that was to be rolled back, and is, is no failure.
+    pub(crate) fn into_report_if_rolled_back(mut self) -> Result<Report<W>, Self> {
+        let is_rolled_back = |run: &mut Box<Recorder>| run.state().status() == RunStatus::RolledBack;
+        match self.0.run.take_if(is_rolled_back) {
+            Some(run) => Ok(Report::new(run)),
+            None => Err(self),
+        }
+    }
+}
+
 impl<W: Workflow, E> Failure<W, E> {
     /// The step that failed; `None` where the run failed between steps, for one because its journal did.
     pub fn step(&self) -> Option<W> {
@@ -293,7 +320,7 @@ impl Recorder {
     }
 
     /// Ends the run as failed.
-    fn end_failed(&mut self, record: &crate::event::FailureRecord) {
+    fn end_failed(&mut self, record: &FailureRecord) {
         if self.state().status() == RunStatus::Running && !self.is_broken() {
             self.end(RunStatus::Failed, Some(record.clone()));
         }

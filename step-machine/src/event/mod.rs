@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use kind::{EventType, Kind};
 pub use payload::{
-    OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd, TaskStart,
+    OutputLine, Parent, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd, TaskStart,
     TaskUpdate, UndoEnd, UndoStart, Unknown,
 };
 pub use read::{EventLines, ReadError, ReadErrorKind};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ErrorRecord, FailureRecord, Level, Reason, RunStatus, StepRef, StepStatus, TaskStatus, Text, UndoStatus};
+use crate::run_id::RunId;
 use crate::time::millis;
 #[cfg(feature = "schema")]
 use crate::workflow::Plan;
@@ -30,12 +31,26 @@ pub struct RunStart {
     /// The steps and their rules.
     #[cfg_attr(feature = "schema", schemars(with = "Plan"))]
     pub plan: SharedPlan,
+    /// The step of another run that this one is nested in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Who started the run, for which ticket, and the like.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What the run works on.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub input: Option<Value>,
+}
+
+/// The step that a nested run is a part of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Parent {
+    /// The run that the step belongs to.
+    pub run: RunId,
+    /// The step.
+    pub step: StepRef,
 }
 
 /// See [`Kind::RunResume`](super::Kind::RunResume).
@@ -246,6 +261,9 @@ pub struct UndoEnd {
 pub struct RunEnd {
     /// How the run ended.
     pub status: RunStatus,
+    /// Why, where the status does not say it: `requested` where the run was to go only so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     /// How many non-critical steps failed.
     #[serde(default)]
     pub warnings: usize,

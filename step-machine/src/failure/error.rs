@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::event::{Effect, ErrorRecord};
+use crate::event::{Effect, ErrorRecord, Reason, RunStatus};
 use crate::journal::JournalError;
 use crate::policy::Advice;
 
@@ -129,6 +129,16 @@ pub enum Cause<E> {
     },
     /// The run was stopped from outside.
     Cancelled,
+    /// The workflow that is nested in the step did not complete.
+    Nested(Box<dyn StepError>),
+    /// A test made the step fail; see [`testing`](crate::testing).
+    #[cfg(feature = "runner")]
+    Injected,
+    /// The run failed in an earlier process, which has the error itself.
+    Earlier {
+        /// The error's own text.
+        message: String,
+    },
     /// The step's output could not be recorded.
     Output(serde_json::Error),
     /// The run's journal could not be written or read.
@@ -143,9 +153,35 @@ impl<E: StepError> Cause<E> {
             Self::Timeout { .. } => self.plain("timeout", Effect::Unknown),
             Self::Panic { .. } => self.plain("panic", Effect::Unknown),
             Self::Cancelled => self.plain("cancelled", Effect::Unknown),
+            Self::Nested(failure) => error_record(&**failure),
+            #[cfg(feature = "runner")]
+            Self::Injected => self.plain("injected", Effect::Unknown),
+            Self::Earlier { .. } => self.plain("earlier", Effect::Unknown),
             Self::Output(_) => self.plain("output", Effect::Known),
             Self::Journal(error) => of_error(error, "journal".into(), Effect::Unknown),
         }
+    }
+
+    /// What the cause says about trying again: it is worth it after an error that allows it, and after a timeout.
+    pub(crate) fn advice(&self) -> Advice {
+        match self {
+            Self::Error(error) => advice(error),
+            Self::Timeout { .. } => Advice::default(),
+            #[cfg(feature = "runner")]
+            Self::Injected => Advice::default(),
+            Self::Nested(failure) => advice(&**failure),
+            _ => Advice { fatal: true, retry_after: None },
+        }
+    }
+
+    /// How a run ends that this stopped.
+    pub(crate) fn status(&self) -> RunStatus {
+        if matches!(self, Self::Cancelled) { RunStatus::Cancelled } else { RunStatus::Failed }
+    }
+
+    /// The reason of a step that ends by this cause, where the status does not say it.
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        matches!(self, Self::Panic { .. }).then_some(Reason::Panicked)
     }
 
     fn plain(&self, kind: &'static str, effect: Effect) -> ErrorRecord {
@@ -160,7 +196,8 @@ impl<E: Error + 'static> Cause<E> {
             Self::Error(error) => Some(error),
             Self::Output(error) => Some(error),
             Self::Journal(error) => Some(error),
-            Self::Timeout { .. } | Self::Panic { .. } | Self::Cancelled => None,
+            Self::Nested(failure) => Some(&**failure),
+            _ => None,
         }
     }
 }
@@ -172,6 +209,10 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
             Self::Timeout { limit } => write!(f, "took longer than {limit:?}"),
             Self::Panic { message } => write!(f, "panicked: {message}"),
             Self::Cancelled => f.write_str("cancelled"),
+            Self::Nested(failure) => failure.fmt(f),
+            #[cfg(feature = "runner")]
+            Self::Injected => f.write_str("failed by a test"),
+            Self::Earlier { message } => f.write_str(message),
             Self::Output(error) => write!(f, "its output cannot be recorded as JSON: {error}"),
             Self::Journal(error) => error.fmt(f),
         }
@@ -179,12 +220,12 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
 }
 
 /// What an error says about trying again.
-pub(crate) fn advice<E: StepError>(error: &E) -> Advice {
+pub(crate) fn advice<E: StepError + ?Sized>(error: &E) -> Advice {
     Advice { fatal: error.is_fatal(), retry_after: error.retry_after() }
 }
 
 /// A step's error as data.
-pub(crate) fn error_record<E: StepError>(error: &E) -> ErrorRecord {
+pub(crate) fn error_record<E: StepError + ?Sized>(error: &E) -> ErrorRecord {
     of_error(error, error.kind().to_owned().into(), error.effect())
 }
 
@@ -194,7 +235,7 @@ pub(crate) fn whole_text(error: &JournalError) -> String {
     std::iter::once(record.message).chain(record.chain).collect::<Vec<_>>().join(": ")
 }
 
-fn of_error(error: &(dyn Error + 'static), kind: Cow<'static, str>, effect: Effect) -> ErrorRecord {
+fn of_error<E: Error + ?Sized>(error: &E, kind: Cow<'static, str>, effect: Effect) -> ErrorRecord {
     ErrorRecord {
         kind,
         message: error.to_string(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Machine;
 use crate::journal::{Journal, JournalError};
 use crate::observe::Observer;
-use crate::opening::Opening;
+use crate::opening::{Opening, Way};
 use crate::run_id::RunId;
 use crate::time::Clock;
 use crate::workflow::Workflow;
@@ -84,7 +84,7 @@ impl<W: Workflow> MachineBuilder<W> {
     ///
     /// A run that has completed is replayed: no body is called, and the recorded outputs are handed out.
     pub fn begin(self) -> Result<Machine<W, W::Start>, JournalError> {
-        Ok(Machine::new(Box::new(self.opening.open::<W>(W::plan().into(), false)?)))
+        Ok(Machine::new(Box::new(self.opening.open::<W>(W::plan().into(), Way::Forward)?)))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::event::{FailureRecord, Kind, RunResume, RunStatus, Text, UndoStatus};
 use crate::failure::{StepError, advice, error_record, failed_step, whole_text};
 use crate::policy::next_attempt;
 use crate::recorder::Recorder;
+use crate::state::RunState;
 use crate::workflow::Workflow;
 
 impl<W: Workflow, E: StepError> Failure<W, E> {
@@ -132,22 +133,25 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
 
     /// Ends the run by what became of the undos, and takes the outcome into the context.
     fn end_rollback(&mut self) {
-        let step = self.step().map(|step| step.index());
-        let error = self.0.context.record().error.clone();
-        let trace_file = self.0.context.record().trace_file.clone();
         let Some(recorder) = self.0.run.as_deref_mut() else { return };
-        let mut record = failed_step(recorder.state(), step, error);
-        record.trace_file = trace_file;
-        // The failure happened when it did; what came since belongs to the rollback.
-        let failed = self.0.context.record();
-        record.failed_at = failed.failed_at;
-        record.run_duration = failed.run_duration;
-        record.step_duration = failed.step_duration;
+        let mut record = with_rollback(recorder.state(), self.0.context.record());
         recorder.end_rollback(&record);
         self.0.journal = recorder.take_fault().or(self.0.journal.take());
         record.journal = self.0.journal.as_ref().map(whole_text);
         *self.0.context.record_mut() = record;
     }
+}
+
+/// What was known of a failure, with what became of the steps since.
+pub(super) fn with_rollback(state: &RunState, failed: &FailureRecord) -> FailureRecord {
+    let step = failed.step.as_ref().and_then(|step| step.find(state.plan()));
+    let mut record = failed_step(state, step, failed.error.clone());
+    record.trace_file.clone_from(&failed.trace_file);
+    // The failure happened when it did; what came since belongs to the rollback.
+    record.failed_at = failed.failed_at;
+    record.run_duration = failed.run_duration;
+    record.step_duration = failed.step_duration;
+    record
 }
 
 impl Recorder {

@@ -2,11 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
-use crate::context::StepContext;
+use super::attempt::{Terms, Verdict, cancel, drive_step};
+use crate::context::{Phase, StepContext};
 use crate::failure::{Cause, StepError};
+use crate::link::{Link, Shared};
 use crate::workflow::Workflow;
 
 /// A future on the heap.
@@ -57,24 +61,83 @@ pub trait HandlerFor<W: Workflow>: Send + Sync {
     #[doc(hidden)]
     type Handler: Sync;
 
+    /// The workflow, as what calls the handler.
+    #[doc(hidden)]
+    type Dispatch: Dispatch<Self::Handler, Error = Self::Error>;
+
     #[doc(hidden)]
     fn handler(&self) -> &Self::Handler;
+
+    /// Drives one step beside others.
+    #[doc(hidden)]
+    fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<Self::Error>>;
+}
+
+/// A step to be driven beside others.
+#[doc(hidden)]
+pub struct Job {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
+    pub(crate) terms: Terms,
+}
+
+impl Job {
+    async fn drive<W: Dispatch<H>, H: Sync>(self, handler: &H) -> Verdict<W::Error> {
+        let Self { shared, index, terms } = self;
+        let mut cx = StepContext::new(Link::Shared(shared.clone()), index, Phase::Run);
+        drive_step::<W, H>(handler, &shared, &mut cx, &terms).await
+    }
 }
 
 impl<W: Dispatch<H>, H: Sync> HandlerFor<W> for &H {
     type Error = W::Error;
     type Handler = H;
+    type Dispatch = W;
 
     fn handler(&self) -> &H {
         self
     }
+
+    fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<W::Error>> {
+        Box::pin(job.drive::<W, H>(self))
+    }
 }
 
-impl<W: Dispatch<H>, H: Send + Sync> HandlerFor<W> for Arc<H> {
+impl<W: Dispatch<H>, H: Send + Sync + 'static> HandlerFor<W> for Arc<H> {
     type Error = W::Error;
     type Handler = H;
+    type Dispatch = W;
 
     fn handler(&self) -> &H {
         self
+    }
+
+    fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<W::Error>> {
+        let (handler, shared, index) = (self.clone(), job.shared.clone(), job.index);
+        let task = tokio::spawn(async move { job.drive::<W, H>(&handler).await });
+        Box::pin(Task { task, shared, index })
+    }
+}
+
+/// A step that is a task of the runtime, and ends with the one who waits for it.
+struct Task<E> {
+    task: JoinHandle<Verdict<E>>,
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl<E> Future for Task<E> {
+    type Output = Verdict<E>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let ended = std::task::ready!(Pin::new(&mut self.task).poll(context));
+        // Only a runtime that shuts down gives a task up.
+        Poll::Ready(ended.unwrap_or_else(|_| cancel(&self.shared, self.index)))
+    }
+}
+
+impl<E> Drop for Task<E> {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }

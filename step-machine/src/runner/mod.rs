@@ -1,22 +1,21 @@
 //! It drives: the runner takes a run from its first step to its end, on tokio.
+//!
+//! What is decided (what is ready, whether to try again, what to undo) are functions of the plan and the folded state
+//! in [`ready`], [`policy`](crate::policy) and [`RunState`](crate::RunState); timers, tasks and bodies are in the other
+//! files.
 
+mod attempt;
+mod builder;
+mod crew;
+mod drive;
 mod handler;
+mod nested;
+mod ready;
+mod rollback;
+mod signals;
 
-use std::marker::PhantomData;
-
+pub use builder::Runner;
 pub use handler::{BoxFuture, Dispatch, HandlerFor};
 
-use crate::workflow::Workflow;
-
-/// What a run is to be like; everything is optional. From `YourEnum::run(&handler)`.
-#[must_use = "nothing runs before the run is awaited"]
-pub struct Runner<'h, W, P> {
-    handler: P,
-    types: PhantomData<fn() -> (&'h (), W)>,
-}
-
-impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
-    pub(crate) fn new(handler: P) -> Self {
-        Self { handler, types: PhantomData }
-    }
-}
+#[doc(hidden)]
+pub use nested::{nested, undo_nested};

@@ -23,7 +23,7 @@ pub use illegal::{Illegal, IllegalReason};
 pub use rebase::PlanChange;
 pub use step::{StepState, TaskState, Undo};
 
-use crate::event::{Event, FailureRecord, Kind, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
+use crate::event::{Event, FailureRecord, Kind, Parent, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
 use crate::run_id::RunId;
 use crate::time::nanos;
 use crate::workflow::{Plan, SharedPlan};
@@ -61,6 +61,7 @@ pub struct RunState {
 /// Who started a run, and on what.
 #[derive(Debug, Clone, PartialEq)]
 struct About {
+    parent: Option<Parent>,
     labels: BTreeMap<String, String>,
     input: Option<Value>,
 }
@@ -163,8 +164,10 @@ impl RunState {
 
     /// Takes over who started the run and on what.
     pub(crate) fn describe(&mut self, start: &RunStart) {
-        let is_empty = start.labels.is_empty() && start.input.is_none();
-        self.about = (!is_empty).then(|| Box::new(About { labels: start.labels.clone(), input: start.input.clone() }));
+        let RunStart { parent, labels, input, .. } = start;
+        let is_empty = parent.is_none() && labels.is_empty() && input.is_none();
+        self.about = (!is_empty)
+            .then(|| Box::new(About { parent: parent.clone(), labels: labels.clone(), input: input.clone() }));
     }
 
     /// The state after `event`, or why the event is not legal here.
@@ -207,6 +210,11 @@ impl RunState {
     /// The name of the run's workflow.
     pub fn workflow(&self) -> &str {
         &self.workflow
+    }
+
+    /// The step of another run that this one is nested in.
+    pub fn parent(&self) -> Option<&Parent> {
+        self.about.as_ref()?.parent.as_ref()
     }
 
     /// The plan that the run follows.

@@ -187,6 +187,7 @@ impl Move {
             }),
             Self::EndRun(status) => Kind::RunEnd(Box::new(RunEnd {
                 status: *status,
+                reason: random.bool().then_some(Reason::Requested),
                 warnings: usize::from(random.u8(..3)),
                 failure: (*status != RunStatus::Completed).then(|| failure(model)),
             })),
@@ -204,6 +205,7 @@ impl Move {
 pub(super) fn run_start(model: &Model) -> Kind {
     Kind::RunStart(Box::new(RunStart {
         plan: model.plan.clone().into(),
+        parent: None,
         labels: BTreeMap::from([("ticket".to_owned(), "OPS-7".to_owned())]),
         input: Some(json!({ "host": "web-42", "ports": [80, 443], "none": null })),
     }))

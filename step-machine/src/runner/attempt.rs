@@ -1,0 +1,319 @@
+//! One step: its attempts, the waits between them, and what cuts them off.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::handler::{BoxFuture, Dispatch};
+use crate::context::{Phase, StepContext};
+use crate::event::Text;
+use crate::failure::{Cause, StepError, cancelled};
+use crate::link::Shared;
+use crate::policy::next_attempt;
+use crate::stop::{Level, Stop};
+use crate::testing::{Fault, Faults};
+use crate::workflow::StepInfo;
+
+/// What a step is driven with.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    /// The end of the time that the run has.
+    pub(crate) deadline: Option<Limit>,
+    /// Why the step is left out.
+    pub(crate) skip: Option<Text>,
+    pub(crate) faults: Option<Arc<Faults>>,
+}
+
+/// The end of the time that something may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) at: Instant,
+    /// What it may take.
+    pub(crate) span: Duration,
+}
+
+impl Limit {
+    /// A limit so far from now; `None` where that is beyond all time.
+    pub(crate) fn after(span: Duration) -> Option<Self> {
+        Some(Self { at: Instant::now().checked_add(span)?, span })
+    }
+
+    pub(crate) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        self.left().is_zero()
+    }
+
+    /// The one that comes first.
+    pub(crate) fn first(limits: [Option<Self>; 3]) -> Option<Self> {
+        limits.into_iter().flatten().min_by_key(|limit| limit.at)
+    }
+}
+
+/// What became of a step.
+#[derive(Debug)]
+pub enum Verdict<E> {
+    /// It is completed or skipped.
+    Settled,
+    /// It has not begun, as nothing begins any more.
+    Held,
+    /// It stops the run.
+    Halted {
+        /// Whether it had begun.
+        begun: bool,
+        /// Why.
+        cause: Cause<E>,
+    },
+}
+
+impl<E> Verdict<E> {
+    fn halted(cause: Cause<E>) -> Self {
+        Self::Halted { begun: true, cause }
+    }
+}
+
+/// How a body ended.
+pub(super) enum Ended<T, E> {
+    Done(T),
+    Failed(Cause<E>),
+    /// It was left where it was, as the run is to stop now.
+    Cut,
+}
+
+/// Takes a step from its first attempt to its end.
+pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
+    handler: &H,
+    shared: &Shared,
+    cx: &mut StepContext,
+    terms: &Terms,
+) -> Verdict<W::Error> {
+    if shared.plan.steps[cx.index].skippable
+        && let Some(verdict) = pass_over::<W, H>(handler, shared, cx, terms).await
+    {
+        return verdict;
+    }
+    let (index, info) = (cx.index, &shared.plan.steps[cx.index]);
+    let deadline = info.deadline.and_then(Limit::after);
+    let mut failed = 0;
+    loop {
+        match begin(shared, index) {
+            Begin::Yes => {}
+            Begin::No(Verdict::Held) if failed > 0 => return cancel(shared, index),
+            Begin::No(verdict) => return verdict,
+        }
+        let limit = Limit::first([info.timeout.and_then(Limit::after), deadline, terms.deadline]);
+        let body = body(W::run, handler, cx, terms.faults.as_deref());
+        let cause = match guarded(body, &shared.stop, limit).await {
+            Ended::Done(output) => return complete(shared, index, output),
+            Ended::Cut | Ended::Failed(Cause::Cancelled) => return cancel(shared, index),
+            Ended::Failed(Cause::Journal(error)) => {
+                shared.lock().break_off(error);
+                return broken(shared, true);
+            }
+            Ended::Failed(cause) => cause,
+        };
+        failed += 1;
+        let left = Limit::first([deadline, terms.deadline, None]).map(Limit::left);
+        if !wait_for_next(shared, index, failed, &cause, left).await {
+            return fail(shared, index, cause);
+        }
+    }
+}
+
+enum Begin<E> {
+    Yes,
+    No(Verdict<E>),
+}
+
+/// Begins an attempt, unless the run was asked to stop: both are decided under one lock, so that nothing begins after
+/// a step that stopped the run.
+fn begin<E>(shared: &Shared, index: usize) -> Begin<E> {
+    let mut recorder = shared.lock();
+    if shared.stop.is(Level::Close) {
+        return Begin::No(Verdict::Held);
+    }
+    if recorder.begin_step(index) {
+        return Begin::Yes;
+    }
+    drop(recorder);
+    Begin::No(broken(shared, false))
+}
+
+/// Settles a step that is skipped on purpose.
+async fn pass_over<W: Dispatch<H>, H: Sync>(
+    handler: &H,
+    shared: &Shared,
+    cx: &mut StepContext,
+    terms: &Terms,
+) -> Option<Verdict<W::Error>> {
+    let index = cx.index;
+    let why = match &terms.skip {
+        Some(why) => Some(why.clone()),
+        None => {
+            cx.phase = Phase::Skip;
+            let limit = Limit::first([shared.plan.steps[index].timeout.and_then(Limit::after), terms.deadline, None]);
+            let ended = guarded(W::skip(index, handler, cx), &shared.stop, limit).await;
+            cx.phase = Phase::Run;
+            match ended {
+                Ended::Done(why) => why.map(Text::Owned),
+                Ended::Cut => return Some(Verdict::Held),
+                // It counts as the failure of the step, which begins for that.
+                Ended::Failed(cause) => {
+                    return Some(match begin(shared, index) {
+                        Begin::Yes => fail(shared, index, cause),
+                        Begin::No(verdict) => verdict,
+                    });
+                }
+            }
+        }
+    }?;
+    let mut recorder = shared.lock();
+    if shared.stop.is(Level::Close) {
+        return Some(Verdict::Held);
+    }
+    let is_recorded = recorder.skip_step(index, why);
+    drop(recorder);
+    Some(if is_recorded { Verdict::Settled } else { broken(shared, false) })
+}
+
+/// A method of the dispatch that runs or undoes a step.
+type Call<H, T, E> = for<'a> fn(usize, &'a H, &'a mut StepContext) -> BoxFuture<'a, Result<T, Cause<E>>>;
+
+/// The body of a step or of its undo, with what a test injects.
+pub(super) fn body<'a, H: Sync, T: Send + 'a, E: StepError>(
+    call: Call<H, T, E>,
+    handler: &'a H,
+    cx: &'a mut StepContext,
+    faults: Option<&Faults>,
+) -> BoxFuture<'a, Result<T, Cause<E>>> {
+    let (index, fault) = (cx.index, faults.and_then(|faults| faults.hit(cx)));
+    let Some(fault) = fault else { return call(index, handler, cx) };
+    Box::pin(async move {
+        fault.before().await?;
+        let mut result = call(index, handler, cx).await;
+        if fault == Fault::Repeat && result.is_ok() {
+            result = call(index, handler, cx).await;
+        }
+        fault.after(result)
+    })
+}
+
+/// Polls a body to its end: its panic is an error, and what cuts it off drops it.
+pub(super) async fn guarded<T, E>(
+    body: BoxFuture<'_, Result<T, Cause<E>>>,
+    stop: &Stop,
+    limit: Option<Limit>,
+) -> Ended<T, E> {
+    let mut body = Some(body);
+    let mut stopped = pin!(stop.reached(Level::Now));
+    let mut timer = pin!(limit.map(|limit| tokio::time::sleep_until(limit.at)));
+    let ended = poll_fn(|context| {
+        let Some(running) = &mut body else { return Poll::Ready(Ended::Cut) };
+        // Whatever a body that panics leaves half-way is its own; it is dropped and not polled again.
+        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+            Ok(Poll::Ready(Ok(value))) => return Poll::Ready(Ended::Done(value)),
+            Ok(Poll::Ready(Err(cause))) => return Poll::Ready(Ended::Failed(cause)),
+            Ok(Poll::Pending) => {}
+            Err(panic) => return Poll::Ready(Ended::Failed(panicked(&*panic))),
+        }
+        if stopped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ended::Cut);
+        }
+        if let (Some(timer), Some(limit)) = (timer.as_mut().as_pin_mut(), limit)
+            && timer.poll(context).is_ready()
+        {
+            return Poll::Ready(Ended::Failed(Cause::Timeout { limit: limit.span }));
+        }
+        Poll::Pending
+    })
+    .await;
+    // What the body holds may panic as it goes; how it ended stands.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(body.take())));
+    ended
+}
+
+fn panicked<E>(panic: &(dyn Any + Send)) -> Cause<E> {
+    let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+    Cause::Panic { message: message.unwrap_or_else(|| "with a value that is no text".to_owned()) }
+}
+
+/// Records that another attempt is due and waits for it; `false` where none is.
+async fn wait_for_next<E: StepError>(
+    shared: &Shared,
+    index: usize,
+    failed: u32,
+    cause: &Cause<E>,
+    left: Option<Duration>,
+) -> bool {
+    let retry = shared.plan.steps[index].retry;
+    let Some(delay) = next_attempt(retry, failed, cause.advice(), fastrand::f64(), left) else {
+        return false;
+    };
+    {
+        let mut recorder = shared.lock();
+        if shared.stop.is(Level::Close) || !recorder.retry(index, delay, cause.record()) {
+            return false;
+        }
+    }
+    pause(delay, &shared.stop, Level::Close).await;
+    true
+}
+
+/// Waits, but no longer than until the run is asked to stop so far.
+pub(super) async fn pause(delay: Duration, stop: &Stop, level: Level) {
+    let mut stopped = pin!(stop.reached(level));
+    let mut timer = pin!(tokio::time::sleep(delay));
+    poll_fn(|context| {
+        let is_over = stopped.as_mut().poll(context).is_ready() || timer.as_mut().poll(context).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn complete<E>(shared: &Shared, index: usize, output: Option<Value>) -> Verdict<E> {
+    let mut recorder = shared.lock();
+    let is_recorded = match output {
+        None => recorder.complete_step(index),
+        Some(output) => recorder.complete_step_with(index, output),
+    };
+    drop(recorder);
+    if is_recorded { Verdict::Settled } else { broken(shared, true) }
+}
+
+fn fail<E: StepError>(shared: &Shared, index: usize, cause: Cause<E>) -> Verdict<E> {
+    let mut recorder = shared.lock();
+    let is_recorded = recorder.fail_step(index, cause.record(), cause.reason());
+    let info: &StepInfo = &shared.plan.steps[index];
+    if is_recorded && !info.critical {
+        return Verdict::Settled;
+    }
+    shared.stop.raise(Level::Close);
+    Verdict::halted(cause)
+}
+
+pub(super) fn cancel<E>(shared: &Shared, index: usize) -> Verdict<E> {
+    let mut recorder = shared.lock();
+    recorder.cancel_step(index, None, cancelled());
+    shared.stop.raise(Level::Close);
+    Verdict::halted(Cause::Cancelled)
+}
+
+/// The verdict where the journal failed; who comes second finds that it was told.
+#[cold]
+fn broken<E>(shared: &Shared, begun: bool) -> Verdict<E> {
+    shared.stop.raise(Level::Close);
+    match shared.lock().take_fault() {
+        Some(error) => Verdict::Halted { begun, cause: Cause::Journal(error) },
+        None => Verdict::Held,
+    }
+}

@@ -1,0 +1,370 @@
+//! How a run is asked for: [`Runner`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::drive::{Drive, Halt, Settings};
+use super::handler::{BoxFuture, HandlerFor};
+use super::signals::{Trigger, watched};
+use crate::event::{FailureRecord, RunStatus, Text};
+use crate::failure::{self, Cause, StepError};
+use crate::journal::Journal;
+use crate::link::Shared;
+use crate::observe::Observer;
+use crate::opening::{Opening, Way};
+use crate::policy::OnFailure;
+use crate::recorder::Recorder;
+use crate::report::{Failure, Report};
+use crate::run_id::RunId;
+use crate::stop::Level;
+use crate::testing::Faults;
+use crate::time::Clock;
+use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
+
+/// What a run is to be like; everything is optional. From `YourEnum::run(&handler)`, and run by `.await`.
+///
+/// Needs a tokio runtime with its timer. A run that is dropped before its end leaves its steps, and itself, as
+/// cancelled.
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::{StepContext, Workflow};
+///
+/// #[derive(Workflow, Debug, PartialEq)]
+/// #[workflow(on_failure = "rollback")]
+/// enum Deploy {
+///     #[step(output = u16, undo)]
+///     Start,
+///     #[step(needs(Start))]
+///     HealthCheck,
+/// }
+///
+/// struct Deployer;
+///
+/// impl DeployHandler for Deployer {
+///     type Error = std::io::Error;
+///
+///     async fn start(&self, _: &mut StepContext) -> Result<u16, Self::Error> {
+///         Ok(8080)
+///     }
+///
+///     async fn undo_start(&self, cx: &mut StepContext, port: Option<&u16>) -> Result<(), Self::Error> {
+///         cx.message(format!("stopping {port:?}"));
+///         Ok(())
+///     }
+///
+///     async fn health_check(&self, _: &mut StepContext, port: &u16) -> Result<(), Self::Error> {
+///         Err(std::io::Error::other(format!("port {port} does not answer")))
+///     }
+/// }
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(async {
+/// let failure = Deploy::run(&Deployer).id("shop-7").label("ticket", "OPS-12").await.unwrap_err();
+/// assert_eq!(failure.step(), Some(Deploy::HealthCheck));
+/// assert_eq!(failure.context().record().rollback.as_ref().unwrap().undos[0].step, "start");
+/// # });
+/// ```
+#[must_use = "nothing runs before the run is awaited"]
+pub struct Runner<'h, W, P> {
+    pub(super) handler: P,
+    pub(super) opening: Opening,
+    pub(super) settings: Settings,
+    pub(super) triggers: Vec<Trigger<'h>>,
+    on_failure: Option<OnFailure>,
+    deadline: Option<Duration>,
+    workflow: PhantomData<fn() -> W>,
+}
+
+impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
+    pub(crate) fn new(handler: P) -> Self {
+        Self {
+            handler,
+            opening: Opening::default(),
+            settings: Settings::default(),
+            triggers: Vec::new(),
+            on_failure: None,
+            deadline: None,
+            workflow: PhantomData,
+        }
+    }
+
+    /// Sets the id of the run. Without one a new id is generated, and the run is a new one.
+    pub fn id(mut self, id: impl Into<RunId>) -> Self {
+        self.opening.id = Some(id.into());
+        self
+    }
+
+    /// Adds a label: who started the run, for which ticket, and the like.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.opening.labels.push((key.into(), value.into()));
+        self
+    }
+
+    /// Records what the run works on. A value that cannot be JSON is recorded as the error that says why.
+    pub fn input(mut self, input: impl Serialize) -> Self {
+        self.opening.set_input(input);
+        self
+    }
+
+    /// Keeps the run in `journal`: under an id that it has, the run goes on where it was, also backwards.
+    pub fn journal(mut self, journal: impl Journal + 'static) -> Self {
+        self.opening.watch.journal = Some(Arc::new(journal));
+        self
+    }
+
+    /// Shows the run's events to `observer`; may be called several times.
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.opening.watch.observers.add(observer);
+        self
+    }
+
+    /// Takes the times of events from `clock`. Waits, timeouts and deadlines are the runtime's in any case.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.opening.watch.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Sets what a failure leads to, in place of what the workflow declares.
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        self.on_failure = Some(policy);
+        self
+    }
+
+    /// Leaves a skippable step out, and says why. Its skip method is not asked.
+    pub fn skip<S: Skippable<Workflow = W>>(mut self, step: S, why: impl Into<Text>) -> Self {
+        let _ = step;
+        self.settings.skips.push((S::STEP.index(), why.into()));
+        self
+    }
+
+    /// Leaves the effect of `step` as it is where the run is rolled back: for an undo that cannot succeed, or should
+    /// not run.
+    pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
+        self.settings.kept.push((step.index(), why.into()));
+        self
+    }
+
+    /// Runs no further than `step`: in a sequence it and all before it, in parallel it and what it needs. The run then
+    /// ends as cancelled, because it was asked for; with a journal it can go on later.
+    pub fn only_until(mut self, step: W) -> Self {
+        self.settings.until = Some(step.index());
+        self
+    }
+
+    /// Sets how many steps of a parallel workflow may run at once; without it all that are ready do.
+    pub fn max_parallel(mut self, steps: NonZeroUsize) -> Self {
+        self.settings.max_parallel = Some(steps);
+        self
+    }
+
+    /// Sets the longest time that the run may take in this process, in place of what the workflow declares. A rollback
+    /// does not count.
+    pub fn deadline(mut self, span: Duration) -> Self {
+        self.deadline = Some(span);
+        self
+    }
+
+    /// Sets the longest time that a rollback may take. An undo that it cuts off counts as failed, and what is left is
+    /// not begun: the run is stuck.
+    pub fn rollback_deadline(mut self, span: Duration) -> Self {
+        self.settings.rollback_deadline = Some(span);
+        self
+    }
+
+    /// Cancels the steps beside a step that stops the run; without it they run to their ends.
+    pub fn cancel_siblings(mut self) -> Self {
+        self.settings.cancel_siblings = true;
+        self
+    }
+
+    /// Takes back what a cancelled run did; without it everything stays as it is.
+    pub fn rollback_on_cancel(mut self) -> Self {
+        self.settings.rollback_on_cancel = true;
+        self
+    }
+
+    /// Stops the run when `asked` ends: running steps finish, and nothing else starts. Has no effect on a rollback that
+    /// goes on.
+    ///
+    /// Any future will do; a `CancellationToken` of `tokio-util` is `token.cancelled_owned()`.
+    pub fn stop_on(self, asked: impl Future<Output = ()> + Send + 'h) -> Self {
+        self.trigger(Trigger::On(Level::Finish, Box::pin(asked)))
+    }
+
+    /// Cancels the run when `asked` ends: running bodies are dropped where they are. In a rollback it cuts off the undo
+    /// that is running, and the run is stuck; one that ended before the rollback began has no effect on it.
+    ///
+    /// Any future will do; a `CancellationToken` of `tokio-util` is `token.cancelled_owned()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::{StepContext, Workflow, event::RunStatus};
+    ///
+    /// #[derive(Workflow)]
+    /// enum Serve { Forever }
+    ///
+    /// struct Server;
+    ///
+    /// impl ServeHandler for Server {
+    ///     type Error = std::convert::Infallible;
+    ///
+    ///     async fn forever(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         std::future::pending().await
+    ///     }
+    /// }
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let (enough, asked) = tokio::sync::oneshot::channel::<()>();
+    /// let run = Serve::run(&Server).cancel_on(async move { drop(asked.await) });
+    /// enough.send(()).unwrap();
+    /// let failure = run.await.unwrap_err();
+    /// assert_eq!(failure.state().unwrap().status(), RunStatus::Cancelled);
+    /// # });
+    /// ```
+    pub fn cancel_on(self, asked: impl Future<Output = ()> + Send + 'h) -> Self {
+        self.trigger(Trigger::On(Level::Now, Box::pin(asked)))
+    }
+
+    /// The first Ctrl-C stops the run after the steps that are running, the second one cancels them. A rollback goes on
+    /// after a first one, and a second one cuts it off.
+    ///
+    /// From here on a Ctrl-C does not end the process by itself any more, also after the run: see
+    /// [`tokio::signal::ctrl_c`].
+    #[cfg(feature = "signal")]
+    pub fn ctrl_c(self) -> Self {
+        self.trigger(Trigger::CtrlC)
+    }
+
+    /// Makes attempts go wrong on demand, to test what a workflow does then.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.settings.faults = Some(Arc::new(faults));
+        self
+    }
+
+    fn trigger(mut self, trigger: Trigger<'h>) -> Self {
+        self.triggers.push(trigger);
+        self
+    }
+
+    /// The plan with what was set in place of what it declares.
+    pub(super) fn effective_plan(&self) -> SharedPlan {
+        let plan = W::plan();
+        let (on_failure, deadline) = (self.on_failure.unwrap_or(plan.on_failure), self.deadline.or(plan.deadline));
+        if on_failure == plan.on_failure && deadline == plan.deadline {
+            return plan.into();
+        }
+        Plan { on_failure, deadline, ..plan.clone() }.into()
+    }
+
+    async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
+        let plan = self.effective_plan();
+        let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
+        self.drive(recorder, Way::AsLeft).await
+    }
+
+    /// Drives the run of `recorder` to its end.
+    pub(super) async fn drive(
+        mut self,
+        recorder: Recorder,
+        way: Way,
+    ) -> Result<Report<W>, Failure<W, P::Error>> {
+        // A run that had completed before has its end already.
+        if way != Way::Back && recorder.state().status() == RunStatus::Completed {
+            return report(Box::new(recorder));
+        }
+        let shared = Shared::new(recorder);
+        let triggers = std::mem::take(&mut self.triggers);
+        let drive = Drive::<W, P>::new(&self.handler, &shared, &self.settings);
+        let halt = watched(triggers, &shared.stop, drive.to_the_end(way)).await;
+        let recorder = Box::new(Shared::into_recorder(shared));
+        match halt {
+            None => report(recorder),
+            Some((cause, failed)) => Err(Failure::after(recorder, cause, failed)),
+        }
+    }
+}
+
+impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
+    /// Goes forward, and where that stops the run, backward if that is asked for. What stopped it, and what was known
+    /// then.
+    async fn to_the_end(&self, way: Way) -> Option<(Cause<P::Error>, FailureRecord)> {
+        let halt = match self.earlier(way) {
+            Some(halt) => halt,
+            None => self.forward().await?,
+        };
+        let failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        if self.goes_back(&halt.cause, &failed) {
+            self.backward().await;
+        }
+        Some((halt.cause, failed))
+    }
+
+    /// What stopped a run that only goes backwards any more.
+    fn earlier(&self, way: Way) -> Option<Halt<P::Error>> {
+        let recorder = self.shared.lock();
+        let state = recorder.state();
+        if way != Way::Back && state.status() != RunStatus::RollingBack {
+            return None;
+        }
+        let step = state.halted_step();
+        let error = step.and_then(|step| state.steps()[step].error());
+        let message = error.map_or_else(|| "it is taken back".to_owned(), |error| error.message.clone());
+        Some(Halt { step, cause: Cause::Earlier { message } })
+    }
+
+    /// Makes the run ready to go backwards, where it is to.
+    fn goes_back(&self, cause: &Cause<P::Error>, failed: &FailureRecord) -> bool {
+        let mut recorder = self.shared.lock();
+        let state = recorder.state();
+        let is_asked_for = match cause {
+            Cause::Earlier { .. } => true,
+            Cause::Cancelled => self.settings.rollback_on_cancel,
+            _ => state.plan().on_failure == OnFailure::Rollback,
+        };
+        if !is_asked_for || recorder.is_broken() || state.to_undo().is_empty() {
+            return false;
+        }
+        // A run that no step stopped has to end before it can go back.
+        if state.status() == RunStatus::Running && state.halted_step().is_none() {
+            recorder.end(cause.status(), Some(failed.clone()));
+        }
+        recorder.reopen();
+        true
+    }
+}
+
+/// Ends a run that did all that it was to do.
+fn report<W: Workflow, E: StepError>(mut recorder: Box<Recorder>) -> Result<Report<W>, Failure<W, E>> {
+    if recorder.state().status() == RunStatus::Running {
+        let is_complete = recorder.state().steps().iter().all(|step| step.status().is_settled());
+        if is_complete { recorder.finish() } else { recorder.end_early() };
+    }
+    match recorder.take_fault() {
+        Some(error) => Err(Failure::new(recorder, None, Cause::Journal(error))),
+        None => Ok(Report::new(recorder)),
+    }
+}
+
+impl<'h, W: Workflow, P: HandlerFor<W> + 'h> IntoFuture for Runner<'h, W, P> {
+    type Output = Result<Report<W>, Failure<W, P::Error>>;
+    type IntoFuture = BoxFuture<'h, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.execute())
+    }
+}
+
+impl<W, P> fmt::Debug for Runner<'_, W, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").field("id", &self.opening.id).field("labels", &self.opening.labels).finish_non_exhaustive()
+    }
+}

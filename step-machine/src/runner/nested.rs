@@ -1,0 +1,226 @@
+//! Workflows that run inside a step of another one.
+
+use std::sync::{Arc, Weak};
+
+use serde_json::{Map, Value};
+
+use super::builder::Runner;
+use super::handler::HandlerFor;
+use super::signals::Trigger;
+use crate::context::{Phase, StepContext};
+use crate::event::{Event, Kind, Parent, RunStatus, StepUpdate};
+use crate::failure::{Cause, StepError};
+use crate::journal::JournalError;
+use crate::link::Shared;
+use crate::observe::Observer;
+use crate::opening::{Opening, Way};
+use crate::recorder::{Place, Recorder, Watch};
+use crate::report::{Failure, Report};
+use crate::run_id::RunId;
+use crate::state::RunState;
+use crate::stop::Level;
+use crate::sync::lock;
+use crate::workflow::Workflow;
+
+impl StepContext {
+    /// Runs another workflow inside this step.
+    ///
+    /// Its events go to the observers of this run as well, under an id that begins with this run's; its progress is
+    /// the step's. It keeps to this run's journal, clock and stops. Its failure is this step's error where the body
+    /// hands it on.
+    ///
+    /// When the step is tried again, the nested run goes on where it was. In an undo this takes back what the nested
+    /// run did, and succeeds where nothing of it is left. A body that runs the same workflow several times gives each
+    /// run an [`id`](Runner::id) of its own, which becomes a part of the whole id.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::{Failure, StepContext, StepError, Workflow};
+    ///
+    /// #[derive(Workflow, Debug)]
+    /// enum Docker { Build, Start }
+    ///
+    /// #[derive(Workflow, Debug)]
+    /// enum Publish { WriteDockerfile, Deploy }
+    ///
+    /// struct Publisher;
+    ///
+    /// impl DockerHandler for Publisher {
+    ///     type Error = std::io::Error;
+    ///
+    ///     async fn build(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn start(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         Err(std::io::ErrorKind::AddrInUse.into())
+    ///     }
+    /// }
+    ///
+    /// #[derive(Debug, thiserror::Error, StepError)]
+    /// #[error(transparent)]
+    /// #[step_error(transparent)]
+    /// struct PublishError(#[from] Failure<Docker, std::io::Error>);
+    ///
+    /// impl PublishHandler for Publisher {
+    ///     type Error = PublishError;
+    ///
+    ///     async fn write_dockerfile(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn deploy(&self, cx: &mut StepContext) -> Result<(), Self::Error> {
+    ///         cx.nested(Docker::run(self)).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let failure = Publish::run(&Publisher).await.unwrap_err();
+    /// let error = &failure.context().record().error;
+    /// assert_eq!(error.nested.as_ref().unwrap().step.as_ref().unwrap(), "start");
+    /// # });
+    /// ```
+    pub async fn nested<'h, W, P>(&mut self, run: Runner<'h, W, P>) -> Result<Report<W>, Failure<W, P::Error>>
+    where
+        W: Workflow,
+        P: HandlerFor<W> + 'h,
+    {
+        let way = if self.phase == Phase::Undo { Way::Back } else { Way::AsLeft };
+        let plan = run.effective_plan();
+        let mut run = run;
+        let mut opening = std::mem::take(&mut run.opening);
+        let parent = self.link.share();
+        let name = opening.id.take().map_or_else(|| W::NAME.to_owned(), |id| id.to_string());
+        let base = format!("{}/{}/{name}", self.run(), self.step());
+        self.hand_down(&parent, &mut opening.watch);
+        let (id, place, state) = earlier_run(&parent, &opening.watch, &base)?;
+        opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
+        opening.id = Some(id.clone());
+        opening.watch.observers.add(Relay {
+            parent: Arc::downgrade(&parent),
+            index: self.index,
+            run: id.clone(),
+            is_forward: way == Way::AsLeft,
+            told: 0.0,
+        });
+        let mut recorder = match state {
+            Some(state) if way == Way::Back && state.to_undo().is_empty() => return Ok(nothing_left(state)),
+            Some(state) => opening.resume::<W>(state, plan, way)?,
+            None if way == Way::Back => {
+                let now = opening.watch.wall();
+                return Ok(nothing_left(RunState::new(id, plan, now)));
+            }
+            None => opening.open::<W>(plan, way)?,
+        };
+        recorder.nest(place);
+        // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
+        let stop = parent.stop.clone();
+        run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { stop.reached(Level::Finish).await })));
+        drop(parent);
+        // On the heap: a run in a run in a run would make one future of them all.
+        let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(recorder, way));
+        taken_back(driven.await, way)
+    }
+
+    /// What a nested run takes over from the one that it is in.
+    fn hand_down(&self, parent: &Shared, watch: &mut Watch) {
+        let recorder = parent.lock();
+        watch.journal = recorder.journal();
+        if watch.clock.is_none() {
+            watch.clock = recorder.own_clock();
+        }
+    }
+}
+
+/// The last run under `base` that was not taken back: its id, where its state is kept, and its state if it began.
+fn earlier_run(
+    parent: &Shared,
+    watch: &Watch,
+    base: &str,
+) -> Result<(RunId, Place, Option<RunState>), JournalError> {
+    for nth in 1.. {
+        let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
+        let place = parent.lock().place_of(&id);
+        let mut state = lock(&place).clone();
+        if state.is_none() {
+            state = Opening::history(watch.journal.as_deref(), &id)?;
+        }
+        if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {
+            return Ok((id, place, state));
+        }
+    }
+    Ok((RunId::from(base), Place::default(), None))
+}
+
+/// The report of a run of which nothing is to be taken back.
+fn nothing_left<W: Workflow>(state: RunState) -> Report<W> {
+    let started = state.started_at();
+    Report::new(Box::new(Recorder::new(state, Watch::default(), started)))
+}
+
+/// A run that was to be taken back, and of which nothing is left, did what it was to do.
+fn taken_back<W: Workflow, E: StepError>(
+    ended: Result<Report<W>, Failure<W, E>>,
+    way: Way,
+) -> Result<Report<W>, Failure<W, E>> {
+    match ended {
+        Err(failure) if way == Way::Back => failure.into_report_if_rolled_back(),
+        ended => ended,
+    }
+}
+
+/// Shows what happens in a nested run to the observers of the run that it is in, and its progress in its step.
+struct Relay {
+    // Not counted: a failure that is kept does not keep the run that it happened in.
+    parent: Weak<Shared>,
+    index: usize,
+    run: RunId,
+    is_forward: bool,
+    told: f64,
+}
+
+impl Observer for Relay {
+    fn event(&mut self, event: &Event) {
+        let Some(parent) = self.parent.upgrade() else { return };
+        let mut recorder = parent.lock();
+        recorder.relay(event);
+        let Some(progress) = event.progress.as_ref().filter(|_| self.is_forward && event.run == self.run) else {
+            return;
+        };
+        let fraction = (progress.percentage / 100.0).clamp(0.0, 1.0);
+        if fraction > self.told {
+            self.told = fraction;
+            let step = recorder.state().step_ref(self.index);
+            let update =
+                StepUpdate { step, fraction: Some(fraction), level: None, message: None, metadata: Map::new() };
+            recorder.record_news(Kind::StepUpdate(Box::new(update)));
+        }
+    }
+}
+
+/// Runs the workflow that a step declares.
+pub async fn nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
+    cx: &mut StepContext,
+    handler: P,
+) -> Result<Option<Value>, Cause<E>> {
+    cx.nested(Runner::<W, P>::new(handler)).await.map(|_| None).map_err(of_nested)
+}
+
+/// Takes back what the workflow did that a step declares.
+pub async fn undo_nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
+    cx: &mut StepContext,
+    handler: P,
+) -> Result<(), Cause<E>> {
+    cx.nested(Runner::<W, P>::new(handler)).await.map(drop).map_err(of_nested)
+}
+
+/// A nested run that was asked to stop was so because the whole was.
+fn of_nested<W: Workflow, I: StepError, E: StepError>(failure: Failure<W, I>) -> Cause<E> {
+    match failure.cause() {
+        Cause::Cancelled => Cause::Cancelled,
+        _ => Cause::Nested(Box::new(failure)),
+    }
+}

@@ -1,0 +1,80 @@
+//! Taking back what a run did.
+
+use super::attempt::{Ended, Limit, body, guarded, pause};
+use super::drive::Drive;
+use super::handler::{Dispatch, HandlerFor};
+use crate::context::{Phase, StepContext};
+use crate::event::UndoStatus;
+use crate::failure::Cause;
+use crate::link::Link;
+use crate::policy::next_attempt;
+use crate::stop::Level;
+use crate::workflow::Workflow;
+
+impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
+    /// Undoes what began and can be undone, newest first, each whatever became of the others.
+    pub(super) async fn backward(&self) {
+        // What stopped the run does not stop its rollback.
+        self.shared.stop.reset();
+        let deadline = self.settings.rollback_deadline.and_then(Limit::after);
+        let order = self.shared.lock().state().to_undo();
+        for (place, index) in order.into_iter().enumerate() {
+            // The first one is begun in any case, so that a run that is stuck has an undo that says why.
+            let is_cut = self.shared.stop.is(Level::Now) || deadline.is_some_and(Limit::is_over);
+            if (place > 0 && is_cut) || self.shared.lock().is_broken() {
+                break;
+            }
+            self.undo(index, deadline).await;
+        }
+    }
+
+    async fn undo(&self, index: usize, deadline: Option<Limit>) {
+        let kept = self.settings.kept.iter().rev().find(|(kept, _)| *kept == index);
+        if let Some((_, why)) = kept {
+            self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why.clone()), None);
+            return;
+        }
+        let mut failed = 0;
+        while self.shared.lock().begin_undo(index) {
+            let cause = match self.try_undo(index, deadline).await {
+                Ended::Done(()) => {
+                    self.shared.lock().end_undo(index, UndoStatus::Undone, None, None);
+                    return;
+                }
+                Ended::Failed(cause) => cause,
+                Ended::Cut => Cause::Cancelled,
+            };
+            failed += 1;
+            if !self.wait_for_next_undo(index, failed, &cause, deadline).await {
+                self.shared.lock().end_undo(index, UndoStatus::UndoFailed, None, Some(cause.record()));
+                return;
+            }
+        }
+    }
+
+    async fn try_undo(&self, index: usize, deadline: Option<Limit>) -> Ended<(), P::Error> {
+        let mut cx = StepContext::new(Link::Shared(self.shared.clone()), index, Phase::Undo);
+        let timeout = self.shared.plan.steps[index].timeout.and_then(Limit::after);
+        let faults = self.settings.faults.as_deref();
+        let body = body(<P::Dispatch as Dispatch<_>>::undo, self.handler.handler(), &mut cx, faults);
+        guarded(body, &self.shared.stop, Limit::first([timeout, deadline, None])).await
+    }
+
+    async fn wait_for_next_undo(
+        &self,
+        index: usize,
+        failed: u32,
+        cause: &Cause<P::Error>,
+        deadline: Option<Limit>,
+    ) -> bool {
+        let (retry, left) = (self.shared.plan.steps[index].retry, deadline.map(Limit::left));
+        let Some(delay) = next_attempt(retry, failed, cause.advice(), fastrand::f64(), left) else {
+            return false;
+        };
+        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, cause.record()) {
+            return false;
+        }
+        pause(delay, &self.shared.stop, Level::Now).await;
+        true
+    }
+}

@@ -1,0 +1,59 @@
+//! What asks a run to stop while it goes on.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::handler::BoxFuture;
+use crate::stop::{Level, Stop};
+
+/// What asks a run to stop.
+pub(super) enum Trigger<'h> {
+    /// A future that asks so much when it ends.
+    On(Level, BoxFuture<'h, ()>),
+    /// Ctrl-C, as often as it is pressed.
+    #[cfg(feature = "signal")]
+    CtrlC,
+}
+
+impl<'h> Trigger<'h> {
+    fn watch(self, stop: Arc<Stop>) -> BoxFuture<'h, ()> {
+        match self {
+            Self::On(level, asked) => Box::pin(async move {
+                asked.await;
+                stop.raise(level);
+            }),
+            #[cfg(feature = "signal")]
+            Self::CtrlC => Box::pin(async move {
+                // Where signals cannot be listened to there is nothing to wait for.
+                while tokio::signal::ctrl_c().await.is_ok() {
+                    stop.raise(if stop.is(Level::Finish) { Level::Now } else { Level::Finish });
+                }
+            }),
+        }
+    }
+}
+
+/// Drives `run` to its end, and heeds the triggers meanwhile.
+pub(super) async fn watched<'h, T>(
+    triggers: Vec<Trigger<'h>>,
+    stop: &Arc<Stop>,
+    run: impl Future<Output = T>,
+) -> T {
+    if triggers.is_empty() {
+        return run.await;
+    }
+    let mut watches: Vec<BoxFuture<'h, ()>> =
+        triggers.into_iter().map(|trigger| trigger.watch(stop.clone())).collect();
+    let mut run = pin!(run);
+    poll_fn(|context| {
+        // First: a run that fails at the very moment of a Ctrl-C counts as cancelled.
+        watches.retain_mut(|watch| watch.as_mut().poll(context).is_pending());
+        match run.as_mut().poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
