@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::context::StepContext;
-use crate::event::{RunStatus, StepStatus, Text};
+use crate::event::{Effect, FailureRecord, RunStatus, StepStatus, Text};
 use crate::failure::{self, Cause, FailureContext, StepError};
 use crate::journal::JournalError;
 use crate::observe::ObserverFault;
@@ -282,6 +282,23 @@ impl<W: 'static, E: Error + 'static> Error for Failure<W, E> {
     }
 }
 
+/// The failure of a workflow that ran inside a step of another one.
+///
+/// Is never fatal: where the step has attempts left, the next one may well succeed.
+impl<W: Workflow, E: StepError> StepError for Failure<W, E> {
+    fn kind(&self) -> &str {
+        self.context().kind()
+    }
+
+    fn effect(&self) -> Effect {
+        self.context().record().error.effect
+    }
+
+    fn nested(&self) -> Option<&FailureRecord> {
+        Some(self.context().record())
+    }
+}
+
 impl StepContext {
     /// Whether the workflow's policy leaves the run open for a rollback, and there is something to undo.
     fn awaits_rollback(&self) -> bool {
@@ -293,7 +310,7 @@ impl StepContext {
     }
 
     /// Ends the run as failed.
-    fn end_failed(&mut self, record: &crate::event::FailureRecord) {
+    fn end_failed(&mut self, record: &FailureRecord) {
         if self.recorder.state().status() == RunStatus::Running && !self.recorder.is_broken() {
             self.recorder.end(RunStatus::Failed, Some(record.clone()));
         }
