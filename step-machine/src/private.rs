@@ -21,12 +21,26 @@ pub fn step(id: &str, name: &str, description: &str) -> StepInfo {
     step
 }
 
-pub fn push(texts: &mut Vec<String>, text: &str) {
-    texts.push(text.to_owned());
+/// Puts a workflow inside of a step. Its steps are undone by their own undos, so there the step can be undone too.
+pub fn nest(step: &mut StepInfo, plan: &'static Plan) {
+    step.undo = plan.steps.iter().any(|inner| inner.undo);
+    step.nested = Some(plan.into());
 }
 
-pub fn text(text: &str) -> String {
-    text.to_owned()
+/// The depth of a workflow whose nested ones are this deep.
+pub const fn depth(nested: &[usize]) -> usize {
+    let (mut deepest, mut at) = (0, 0);
+    while at < nested.len() {
+        if nested[at] > deepest {
+            deepest = nested[at];
+        }
+        at += 1;
+    }
+    deepest + 1
+}
+
+pub fn push(texts: &mut Vec<String>, text: &str) {
+    texts.push(text.to_owned());
 }
 
 /// What a field named by `retry_after` may be.

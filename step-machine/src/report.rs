@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::event::{FailureRecord, RunStatus, StepStatus, Text};
+use crate::event::{Effect, FailureRecord, RunStatus, StepStatus, Text};
 use crate::failure::{self, Cause, FailureContext, StepError};
 use crate::journal::JournalError;
 use crate::observe::ObserverFault;
@@ -306,6 +306,23 @@ impl<W, E: fmt::Debug> fmt::Debug for Failure<W, E> {
 impl<W: 'static, E: Error + 'static> Error for Failure<W, E> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.cause.source()
+    }
+}
+
+/// The failure of a workflow that ran inside a step of another one.
+///
+/// Is never fatal: where the step has attempts left, the next one may well succeed.
+impl<W: Workflow, E: StepError> StepError for Failure<W, E> {
+    fn kind(&self) -> &str {
+        self.context().kind()
+    }
+
+    fn effect(&self) -> Effect {
+        self.context().record().error.effect
+    }
+
+    fn nested(&self) -> Option<&FailureRecord> {
+        Some(self.context().record())
     }
 }
 

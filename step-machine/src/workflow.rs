@@ -41,6 +41,9 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// The name that stands in every event.
     const NAME: &'static str;
 
+    /// How many levels of workflows are nested below this one.
+    const DEPTH: usize = 0;
+
     /// The state of the typed machine before the first step.
     type Start;
 
@@ -164,7 +167,7 @@ impl Plan {
         self.steps.iter().map(|step| step.weight).sum()
     }
 
-    /// Checks what a reader relies on; a derived plan always passes.
+    /// Checks what a reader relies on, here and in the plans of nested workflows; a derived plan always passes.
     pub fn check(&self) -> Result<(), PlanError> {
         let mut ids = HashSet::new();
         for step in &self.steps {
@@ -180,7 +183,17 @@ impl Plan {
         if !self.total_weight().is_finite() {
             return Err(PlanError::TotalWeight);
         }
-        self.check_needs()
+        self.check_needs()?;
+        self.check_nested()
+    }
+
+    fn check_nested(&self) -> Result<(), PlanError> {
+        for step in &self.steps {
+            if let Some(Err(fault)) = step.nested.as_deref().map(Self::check) {
+                return Err(PlanError::Nested { step: step.id.clone(), fault: Box::new(fault) });
+            }
+        }
+        Ok(())
     }
 
     fn check_needs(&self) -> Result<(), PlanError> {
@@ -316,6 +329,14 @@ pub enum PlanError {
         /// Its weight.
         weight: f64,
     },
+    /// A fault of the workflow that runs inside a step.
+    #[error("in the workflow inside of step `{step}`: {fault}")]
+    Nested {
+        /// The step.
+        step: String,
+        /// The fault.
+        fault: Box<PlanError>,
+    },
 }
 
 /// One step as data: its names and its rules.
@@ -340,7 +361,7 @@ pub struct StepInfo {
     /// Whether the step may be skipped on purpose.
     #[serde(default)]
     pub skippable: bool,
-    /// Whether the step can be undone.
+    /// Whether the step can be undone; one with a workflow inside can where a step of that can.
     #[serde(default)]
     pub undo: bool,
     /// Whether the step hands on an output.
@@ -367,9 +388,10 @@ pub struct StepInfo {
     #[serde(rename = "stalled_after_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub stalled_after: Option<Duration>,
-    /// The name of the workflow that runs inside the step.
+    /// The plan of the workflow that runs inside the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Plan>"))]
+    pub nested: Option<SharedPlan>,
 }
 
 fn yes() -> bool {
@@ -398,7 +420,7 @@ impl StepInfo {
             deadline: None,
             weight: 1.0,
             stalled_after: None,
-            workflow: None,
+            nested: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use step_machine::event::Effect;
-use step_machine::{OnFailure, Plan, Retry, Step, StepError, StepInfo, Workflow};
+use step_machine::{Failure, FailureContext, OnFailure, Plan, Retry, Step, StepError, StepInfo, Workflow};
 
 use crate::support::{Trouble, ok};
 
@@ -81,7 +81,7 @@ fn expected() -> Plan {
         step
     };
     let upload = |mut step: StepInfo| {
-        step.workflow = Some("nested".to_owned());
+        step.nested = Some(Nested::plan().into());
         step
     };
     let steps = [
@@ -112,6 +112,55 @@ fn the_plan_is_what_the_attributes_say() {
 fn a_plan_survives_its_json() {
     let text = serde_json::to_string(Provision::plan()).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), *Provision::plan());
+}
+
+#[test]
+fn a_fault_of_a_nested_plan_is_one_of_the_plan() {
+    let twice = Plan::new("inner", [StepInfo::new("copy", "a"), StepInfo::new("copy", "b")]);
+    let mut step = StepInfo::new("install", "Install");
+    step.nested = Some(twice.into());
+    let fault = Plan::new("outer", [step]).check().unwrap_err();
+    assert_eq!(fault.to_string(), "in the workflow inside of step `install`: the id `copy` stands for two steps");
+}
+
+/// Workflows in each other, and whether there is something to undo at the bottom.
+mod levels {
+    use step_machine::Workflow;
+
+    #[derive(Workflow)]
+    pub(super) enum Inner {
+        First,
+        #[step(undo)]
+        Second,
+    }
+
+    #[derive(Workflow)]
+    pub(super) enum Middle {
+        #[step(workflow = Inner)]
+        Inner,
+    }
+
+    #[derive(Workflow)]
+    #[workflow(on_failure = "rollback")]
+    pub(super) enum Outer {
+        #[step(workflow = super::Nested)]
+        Plain,
+        #[step(workflow = Middle)]
+        Middle,
+    }
+}
+
+#[test]
+fn nested_workflows_are_in_the_plan_at_every_level() {
+    use levels::{Inner, Middle, Outer};
+    assert_eq!((Nested::DEPTH, Inner::DEPTH, Middle::DEPTH, Outer::DEPTH), (0, 0, 1, 2));
+    let [plain, middle] = Outer::plan().steps.as_slice() else { panic!("two steps") };
+    assert_eq!(plain.nested.as_deref(), Some(Nested::plan()));
+    assert_eq!(middle.nested.as_deref(), Some(Middle::plan()));
+    assert_eq!(Middle::plan().steps[0].nested.as_deref(), Some(Inner::plan()));
+    assert_eq!((plain.undo, middle.undo), (false, true), "a step is undone by the undos of the steps inside");
+    let text = serde_json::to_string(Outer::plan()).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), *Outer::plan());
 }
 
 #[test]
@@ -245,6 +294,31 @@ fn an_error_says_what_its_attributes_say() {
     assert_eq!(says(&Class::Inside(Trouble::Template)), known("template", true, None));
     assert_eq!(says(&Class::Boxed { error: Box::new(Trouble::Busy { wait }) }), known("busy", false, Some(wait)));
     assert_eq!(says(&Class::Inside(Trouble::Lost)), ("lost".to_owned(), false, None, Effect::Unknown));
+}
+
+#[test]
+fn the_failure_of_a_nested_workflow_comes_along() {
+    #[derive(Debug, thiserror::Error, StepError)]
+    enum Outer {
+        #[error("cannot nest")]
+        #[step_error(transparent)]
+        Nested(#[source] Box<Failure<Nested, Trouble>>),
+        #[error("other")]
+        Other,
+    }
+    let failed = |error| Nested::machine().begin().unwrap().step(nested::Only, |_| Err(error)).err().unwrap();
+    let failure = failed(Trouble::Lost);
+    let record = failure.context().record().clone();
+    let error = Outer::Nested(Box::new(failure));
+    assert_eq!(says(&error), ("lost".to_owned(), false, None, Effect::Unknown));
+    assert_eq!(error.nested(), Some(&record));
+    assert_eq!((Outer::Other.nested(), Trouble::Lost.nested()), (None, None));
+    assert!(!failed(Trouble::Template).is_fatal(), "what is fatal inside may succeed in another run of it");
+
+    let outer = levels::Middle::machine().begin().unwrap().step(levels::middle::Inner, |_| Err(error)).err().unwrap();
+    assert_eq!(outer.context().record().error.nested.as_deref(), Some(&record));
+    let text = serde_json::to_string(outer.context()).unwrap();
+    assert_eq!(serde_json::from_str::<FailureContext<_>>(&text).unwrap(), *outer.context());
 }
 
 #[derive(Debug, thiserror::Error, StepError)]

@@ -15,11 +15,15 @@ const PROGRESS: &str = r#""progress":{"percentage":33.33,"step_number":2,"total_
 
 const ERROR: &str = r#"{"kind":"network","message":"connection refused","chain":["no route"],"effect":"unknown"}"#;
 
+/// What a step fails with whose workflow inside failed.
+const NESTED: &str = r#"{"kind":"network","message":"it failed","effect":"unknown","nested":FAILURE}"#;
+
 const PLAN: &str = r#"{"workflow":"provision","description":"Bring it up","parallel":true,"on_failure":"rollback",
 "deadline_ms":3600000.0,"steps":[{"id":"apply","name":"Apply","description":"Do it","aliases":["do"],"critical":false,
 "skippable":true,"undo":true,"output":true,"needs":["init"],"retry":{"attempts":3,"delay_ms":2000.0,"factor":1.5,
 "max_delay_ms":30000.0,"jitter":false},"timeout_ms":300000.0,"deadline_ms":600000.0,"weight":50.0,
-"stalled_after_ms":60000.0,"workflow":"other"},{"id":"init","name":"Init","critical":true,"skippable":false,
+"stalled_after_ms":60000.0,"nested":{"workflow":"other","parallel":false,"on_failure":"stop","steps":[{"id":"inner",
+"name":"Inner","critical":true,"skippable":false,"undo":true,"output":false,"weight":1.0}]}},{"id":"init","name":"Init","critical":true,"skippable":false,
 "undo":false,"output":false,"weight":1.0}]}"#;
 
 const FAILURE: &str = r#"{"run":"web-42","workflow":"provision","step":"apply","step_number":1,"total_steps":2,
@@ -41,7 +45,7 @@ const FIELDS: [(&str, &str); 15] = [
     ("step_retry", r#""step":"apply","attempt":1,"delay_ms":2000.5,"error":ERROR"#),
     (
         "step_end",
-        r#""step":"apply","status":"skipped","reason":"requested","message":"not today","attempt":2,"duration_ms":12.5,"attempt_ms":2.25,"error":ERROR,"output":null"#,
+        r#""step":"apply","status":"skipped","reason":"requested","message":"not today","attempt":2,"duration_ms":12.5,"attempt_ms":2.25,"error":NESTED,"output":null"#,
     ),
     ("stdout", r#""step":"apply","line":"über \"all\"""#),
     ("stderr", r#""step":"apply","line":"""#),
@@ -57,7 +61,8 @@ const FIELDS: [(&str, &str); 15] = [
 /// One event of each type, by its type, as JSON text.
 pub(crate) fn samples() -> Vec<(&'static str, String)> {
     let sample = |(name, fields): (&'static str, &str)| {
-        let fields = fields.replace("FAILURE", FAILURE).replace("PLAN", PLAN).replace("ERROR", ERROR);
+        let fields =
+            fields.replace("NESTED", NESTED).replace("FAILURE", FAILURE).replace("PLAN", PLAN).replace("ERROR", ERROR);
         // Output lines have no progress.
         let progress = if name.starts_with("std") { String::new() } else { format!(",{PROGRESS}") };
         (name, format!(r#"{{{HEADER},"type":"{name}",{fields}{progress}}}"#).replace('\n', ""))

@@ -13,16 +13,21 @@ pub(crate) fn error(error: &ErrorType) -> TokenStream {
     let (parameters, arguments, bounds) = generics.split_for_impl();
     let str_ref = quote!(&::core::primitive::str);
     let duration = quote!(::core::option::Option<::core::time::Duration>);
+    let failure = quote!(::core::option::Option<&#krate::event::FailureRecord>);
     let methods = [
         method(error, "kind", &str_ref, kind),
         method(error, "is_fatal", &quote!(::core::primitive::bool), fatal),
         method(error, "retry_after", &duration, retry_after),
         method(error, "effect", &quote!(#krate::event::Effect), effect),
     ];
+    // Nothing but an error inside can bring a failure along.
+    let is_transparent = |case: &Case| matches!(case.class, Class::Transparent { .. });
+    let nested = error.cases.iter().any(is_transparent).then(|| method(error, "nested", &failure, nested));
     quote! {
         #[automatically_derived]
         impl #parameters #krate::StepError for #ident #arguments #bounds {
             #(#methods)*
+            #nested
         }
     }
 }
@@ -111,4 +116,8 @@ fn effect(error: &ErrorType, case: &Case) -> (TokenStream, TokenStream) {
         _ => quote!(Known),
     };
     inside(error, case, "effect").unwrap_or_else(|| (TokenStream::new(), quote!(#krate::event::Effect::#effect)))
+}
+
+fn nested(error: &ErrorType, case: &Case) -> (TokenStream, TokenStream) {
+    inside(error, case, "nested").unwrap_or_else(|| (TokenStream::new(), quote!(::core::option::Option::None)))
 }

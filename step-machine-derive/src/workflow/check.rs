@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use proc_macro2::Span;
+use syn::Path;
 
 use super::graph;
 use super::model::{Retry, Step, Workflow};
@@ -19,8 +20,9 @@ pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
     ids(workflow, faults);
     methods(workflow, faults);
     graph::check(workflow, faults);
+    nested(workflow, faults);
     if let Some(span) = workflow.rollback
-        && !workflow.steps.iter().any(|step| step.undo)
+        && !workflow.steps.iter().any(|step| step.undo.is_some() || step.nested.is_some())
     {
         faults.span(
             span,
@@ -38,7 +40,6 @@ pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
     for step in &workflow.steps {
         limits(workflow, step, faults);
         weight(step, faults);
-        nested(workflow, step, faults);
         if let Some(retry) = &step.retry {
             self::retry(step, retry, faults);
         }
@@ -145,7 +146,7 @@ fn methods(workflow: &Workflow, faults: &mut Diagnostics) {
 /// The names of the handler's methods for a step.
 fn method_names(step: &Step) -> impl Iterator<Item = String> {
     let run = names::snake(&step.ident);
-    let undo = step.undo.then(|| format!("undo_{run}"));
+    let undo = step.has_undo().then(|| format!("undo_{run}"));
     let skip = step.skippable.then(|| format!("skip_{run}"));
     [Some(run), undo, skip].into_iter().flatten()
 }
@@ -187,15 +188,34 @@ fn weight(step: &Step, faults: &mut Diagnostics) {
     }
 }
 
-fn nested(workflow: &Workflow, step: &Step, faults: &mut Diagnostics) {
-    if let Some(path) = &step.nested
-        && path.is_ident(&workflow.ident)
-    {
-        faults.at(
-            path,
-            format!("step `{}`: `{}` cannot be nested in itself; name another workflow", step.ident, workflow.ident),
-        );
+/// What runs inside of a step is another workflow, and has undos and outputs of its own.
+fn nested(workflow: &mut Workflow, faults: &mut Diagnostics) {
+    let Workflow { ident, steps, .. } = workflow;
+    for step in steps {
+        let Some(path) = &step.nested else { continue };
+        let (subject, other) = (format!("step `{}`", step.ident), last(path));
+        if let Some(span) = step.undo {
+            let message = format!(
+                "the steps of `{other}` are undone by their own undos, so `undo` has no place beside `workflow`; remove it, and mark those steps of `{other}` with it that can be undone"
+            );
+            faults.span(span, format!("{subject}: {message}"));
+        }
+        if let Some(output) = &step.output {
+            let message = format!(
+                "what `{other}` hands on is read from its own steps, so `output` has no place beside `workflow`; remove it, and give the step of `{other}` an `output` that is to hand something on"
+            );
+            faults.at(output, format!("{subject}: {message}"));
+        }
+        if path.is_ident(ident) {
+            faults.at(path, format!("{subject}: `{ident}` cannot be nested in itself; name another workflow"));
+            step.nested = None;
+        }
     }
+}
+
+/// The name of a type without the way to it.
+fn last(path: &Path) -> String {
+    path.segments.last().map(|segment| segment.ident.to_string()).unwrap_or_default()
 }
 
 fn retry(step: &Step, retry: &Retry, faults: &mut Diagnostics) {

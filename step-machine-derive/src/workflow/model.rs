@@ -40,7 +40,8 @@ pub(crate) struct Step {
     pub(crate) skippable: bool,
     pub(crate) output: Option<Type>,
     pub(crate) needs: Vec<Ident>,
-    pub(crate) undo: bool,
+    /// The place of the key.
+    pub(crate) undo: Option<Span>,
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<At<Duration>>,
     pub(crate) deadline: Option<At<Duration>>,
@@ -61,6 +62,11 @@ pub(crate) struct Retry {
 impl Step {
     pub(crate) fn has_fields(&self) -> bool {
         !matches!(self.fields, Fields::Unit)
+    }
+
+    /// Whether the handler undoes the step itself; what a nested workflow did is undone by that.
+    pub(crate) fn has_undo(&self) -> bool {
+        self.undo.is_some() && self.nested.is_none()
     }
 }
 

@@ -112,7 +112,7 @@ fn step(variant: &Variant, faults: &mut Diagnostics) -> Step {
         skippable: reader.flag("skippable").is_some(),
         output: output(&mut reader),
         needs: needs(&mut reader),
-        undo: reader.flag("undo").is_some(),
+        undo: reader.flag("undo"),
         retry: retry(&mut reader),
         timeout: reader.span_of_time("timeout"),
         deadline: reader.span_of_time("deadline"),

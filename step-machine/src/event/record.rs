@@ -38,6 +38,9 @@ pub struct ErrorRecord {
     /// Whether it is known what the step changed.
     #[serde(default)]
     pub effect: Effect,
+    /// The failure of the workflow that ran inside the step, where that is what went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nested: Option<Box<FailureRecord>>,
 }
 
 /// One row of the step table in a [`FailureRecord`].
@@ -103,7 +106,7 @@ pub struct RollbackRecord {
 /// What is known of a run that did not complete: the failure context without the user's types.
 ///
 /// [`FailureContext`](crate::FailureContext) is the same with the steps as values of their enum.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct FailureRecord {

@@ -269,6 +269,7 @@ pub(crate) fn cancelled() -> ErrorRecord {
         message: "cancelled".to_owned(),
         chain: Vec::new(),
         effect: Effect::Unknown,
+        nested: None,
     }
 }
 
@@ -276,7 +277,13 @@ pub(crate) fn cancelled() -> ErrorRecord {
 pub(crate) fn abandoned() -> ErrorRecord {
     let (kind, message) =
         if std::thread::panicking() { ("panic", "panicked") } else { ("cancelled", "was dropped before its end") };
-    ErrorRecord { kind: kind.into(), message: message.to_owned(), chain: Vec::new(), effect: Effect::Unknown }
+    ErrorRecord {
+        kind: kind.into(),
+        message: message.to_owned(),
+        chain: Vec::new(),
+        effect: Effect::Unknown,
+        nested: None,
+    }
 }
 
 /// The record of a run that failed where no state of it is at hand.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::event::{Effect, ErrorRecord, Reason, RunStatus};
+use crate::event::{Effect, ErrorRecord, FailureRecord, Reason, RunStatus};
 use crate::journal::JournalError;
 use crate::policy::Advice;
 
@@ -64,6 +64,11 @@ pub trait StepError: Error + Send + Sync + 'static {
     fn effect(&self) -> Effect {
         Effect::Known
     }
+
+    /// The failure of the workflow that ran inside the step, where that is what went wrong.
+    fn nested(&self) -> Option<&FailureRecord> {
+        None
+    }
 }
 
 impl StepError for Infallible {}
@@ -108,6 +113,10 @@ impl<E: StepError> StepError for Box<E> {
 
     fn effect(&self) -> Effect {
         (**self).effect()
+    }
+
+    fn nested(&self) -> Option<&FailureRecord> {
+        (**self).nested()
     }
 }
 
@@ -185,7 +194,7 @@ impl<E: StepError> Cause<E> {
     }
 
     fn plain(&self, kind: &'static str, effect: Effect) -> ErrorRecord {
-        ErrorRecord { kind: Cow::Borrowed(kind), message: self.to_string(), chain: Vec::new(), effect }
+        ErrorRecord { kind: Cow::Borrowed(kind), message: self.to_string(), chain: Vec::new(), effect, nested: None }
     }
 }
 
@@ -226,7 +235,10 @@ pub(crate) fn advice<E: StepError + ?Sized>(error: &E) -> Advice {
 
 /// A step's error as data.
 pub(crate) fn error_record<E: StepError + ?Sized>(error: &E) -> ErrorRecord {
-    of_error(error, error.kind().to_owned().into(), error.effect())
+    ErrorRecord {
+        nested: error.nested().cloned().map(Box::new),
+        ..of_error(error, error.kind().to_owned().into(), error.effect())
+    }
 }
 
 /// An error and its sources on one line.
@@ -241,5 +253,6 @@ fn of_error<E: Error + ?Sized>(error: &E, kind: Cow<'static, str>, effect: Effec
         message: error.to_string(),
         chain: std::iter::successors(error.source(), |&level| level.source()).map(ToString::to_string).collect(),
         effect,
+        nested: None,
     }
 }

@@ -13,6 +13,7 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
     let (krate, ident, name) = (&workflow.krate, &workflow.ident, &workflow.name);
     let start = order::start(workflow);
     let plan = plan(workflow);
+    let (depth, no_circle) = depth(workflow);
     let variants = workflow.steps.iter().enumerate().map(|(index, step)| {
         let variant = &step.ident;
         quote!(Self::#variant { .. } => #index,)
@@ -31,6 +32,7 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
         #[automatically_derived]
         impl #krate::Workflow for #ident {
             const NAME: &'static ::core::primitive::str = #name;
+            #depth
             type Start = #start;
 
             fn plan() -> &'static #krate::Plan {
@@ -51,7 +53,23 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
                 }
             }
         }
+        #no_circle
     }
+}
+
+/// How deep the nested workflows go, and what asks for it: for a workflow that is nested in itself, by way of others,
+/// the compiler has no answer. Its plan would have no end.
+fn depth(workflow: &Workflow) -> (Option<TokenStream>, Option<TokenStream>) {
+    let (krate, ident) = (&workflow.krate, &workflow.ident);
+    let nested: Vec<_> = workflow.steps.iter().filter_map(|step| step.nested.as_ref()).collect();
+    if nested.is_empty() {
+        return (None, None);
+    }
+    let number = quote!(::core::primitive::usize);
+    let depth = quote! {
+        const DEPTH: #number = #krate::private::depth(&[#(<#nested as #krate::Workflow>::DEPTH),*]);
+    };
+    (Some(depth), Some(quote!(const _: #number = <#ident as #krate::Workflow>::DEPTH;)))
 }
 
 pub(crate) fn inherent_impl(workflow: &Workflow) -> TokenStream {
@@ -100,7 +118,7 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
     let flag = |set: bool, field: TokenStream, value: bool| set.then(|| quote!(step.#field = #value;));
     let critical = flag(!step.critical, quote!(critical), false);
     let skippable = flag(step.skippable, quote!(skippable), true);
-    let undo = flag(step.undo, quote!(undo), true);
+    let undo = flag(step.has_undo(), quote!(undo), true);
     let output = flag(step.output.is_some(), quote!(output), true);
     let retry = step.retry.as_ref().map(|retry| self::retry(workflow, retry));
     let timeout = optional_duration(step.timeout.as_ref(), &quote!(step.timeout));
@@ -110,10 +128,10 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
         let weight = weight.value;
         quote!(step.weight = #weight;)
     });
-    let nested = step.nested.as_ref().map(|nested| {
-        let name = quote!(<#nested as #krate::Workflow>::NAME);
-        quote!(step.workflow = ::core::option::Option::Some(#krate::private::text(#name));)
-    });
+    let nested = step
+        .nested
+        .as_ref()
+        .map(|nested| quote!(#krate::private::nest(&mut step, <#nested as #krate::Workflow>::plan());));
     let rules: TokenStream = [alias]
         .into_iter()
         .chain(needs.map(Some))

@@ -281,6 +281,7 @@ fn error(random: &mut Rng) -> ErrorRecord {
         message: format!("code {}", random.u8(..)),
         chain: vec!["connection reset".to_owned(); usize::from(random.u8(..2))],
         effect: if random.bool() { Effect::Known } else { Effect::Unknown },
+        nested: None,
     }
 }
 
