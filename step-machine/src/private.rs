@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::machine::MachineBuilder;
-use crate::workflow::{Plan, StepInfo, Workflow};
+use crate::workflow::{Plan, SharedPlan, StepInfo, Workflow};
 
 pub fn machine<W: Workflow>() -> MachineBuilder<W> {
     MachineBuilder::new()
@@ -25,8 +25,8 @@ pub fn push(texts: &mut Vec<String>, text: &str) {
     texts.push(text.to_owned());
 }
 
-pub fn text(text: &str) -> String {
-    text.to_owned()
+pub fn shared(plan: &'static Plan) -> SharedPlan {
+    plan.into()
 }
 
 /// What a field named by `retry_after` may be.

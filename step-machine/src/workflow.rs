@@ -367,9 +367,10 @@ pub struct StepInfo {
     #[serde(rename = "stalled_after_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub stalled_after: Option<Duration>,
-    /// The name of the workflow that runs inside the step.
+    /// The plan of the workflow that runs inside the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workflow: Option<String>,
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Plan>"))]
+    pub nested: Option<SharedPlan>,
 }
 
 fn yes() -> bool {
@@ -398,7 +399,7 @@ impl StepInfo {
             deadline: None,
             weight: 1.0,
             stalled_after: None,
-            workflow: None,
+            nested: None,
         }
     }
 }

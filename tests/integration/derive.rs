@@ -81,7 +81,7 @@ fn expected() -> Plan {
         step
     };
     let upload = |mut step: StepInfo| {
-        step.workflow = Some("nested".to_owned());
+        step.nested = Some(Nested::plan().into());
         step
     };
     let steps = [

@@ -19,7 +19,8 @@ const PLAN: &str = r#"{"workflow":"provision","description":"Bring it up","paral
 "deadline_ms":3600000.0,"steps":[{"id":"apply","name":"Apply","description":"Do it","aliases":["do"],"critical":false,
 "skippable":true,"undo":true,"output":true,"needs":["init"],"retry":{"attempts":3,"delay_ms":2000.0,"factor":1.5,
 "max_delay_ms":30000.0,"jitter":false},"timeout_ms":300000.0,"deadline_ms":600000.0,"weight":50.0,
-"stalled_after_ms":60000.0,"workflow":"other"},{"id":"init","name":"Init","critical":true,"skippable":false,
+"stalled_after_ms":60000.0,"nested":{"workflow":"other","parallel":false,"on_failure":"stop","steps":[{"id":"one",
+"name":"One","critical":true,"skippable":false,"undo":false,"output":false,"weight":1.0}]}},{"id":"init","name":"Init","critical":true,"skippable":false,
 "undo":false,"output":false,"weight":1.0}]}"#;
 
 const FAILURE: &str = r#"{"run":"web-42","workflow":"provision","step":"apply","step_number":1,"total_steps":2,

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let run = run.step(release::Test, |_| Err(FetchError::Write(std::io::Error::other("disk"))));
     run.finish()?;
     assert_eq!(FetchError::Busy(std::time::Duration::ZERO).kind(), "network");
-    assert_eq!(Release::plan().steps[1].workflow.as_deref(), Some("tests"));
+    assert_eq!(Release::plan().steps[1].nested.as_deref().unwrap().workflow, "tests");
     let run = inner::Tests::machine().begin()?;
     let run = run.step(inner::tests::Lint, |_| Ok::<_, FetchError>(()))?;
     let run = run.step(inner::tests::Unit, |_| Ok::<_, FetchError>(()))?;

@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let retry = Retry::new(3).delay(Duration::from_millis(500)).factor(1.0).max_delay(Duration::from_secs(30));
     assert_eq!(fetch.retry, Some(retry.jitter(false)));
     assert_eq!((build.timeout, build.stalled_after), (Some(Duration::from_secs(300)), Some(Duration::from_secs(60))));
-    assert_eq!(test.workflow.as_deref(), Some("tests"));
+    assert_eq!(test.nested.as_deref().unwrap().workflow, "tests");
     assert_eq!(Tests::plan().on_failure, OnFailure::Stop);
     let run = Tests::machine().begin()?;
     run.step(tests::Unit, |_| Ok::<_, std::io::Error>(()))?.finish()?;

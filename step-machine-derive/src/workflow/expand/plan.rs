@@ -111,8 +111,8 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
         quote!(step.weight = #weight;)
     });
     let nested = step.nested.as_ref().map(|nested| {
-        let name = quote!(<#nested as #krate::Workflow>::NAME);
-        quote!(step.workflow = ::core::option::Option::Some(#krate::private::text(#name));)
+        let plan = quote!(<#nested as #krate::Workflow>::plan());
+        quote!(step.nested = ::core::option::Option::Some(#krate::private::shared(#plan));)
     });
     let rules: TokenStream = [alias]
         .into_iter()
