@@ -66,6 +66,7 @@
 //! - [`event`]: the one record of a run; [`RunState`] is its fold.
 //! - [`Observer`]: sees the events; [`Journal`]: keeps them, so that a run goes on where it was.
 //! - [`StepContext`]: what a step's body may do.
+//! - [`Preview`]: what a run would do; as data, as text and as a diagram.
 //!
 //! # Features
 //!
@@ -76,12 +77,15 @@
 mod context;
 pub mod event;
 mod failure;
+#[cfg(feature = "runner")]
+mod faults;
 pub mod journal;
 mod link;
 mod machine;
 pub mod observe;
 mod opening;
 mod policy;
+pub mod preview;
 #[doc(hidden)]
 pub mod private;
 mod recorder;
@@ -109,6 +113,7 @@ pub use journal::{Journal, JournalError, MemoryJournal};
 pub use machine::{Done, End, Entry, Finished, Guard, Machine, MachineBuilder, Returns, RunsAt, Settled, Todo};
 pub use observe::Observer;
 pub use policy::{OnFailure, Retry};
+pub use preview::Preview;
 pub use report::{Failure, Report, Unfinished};
 pub use run_id::RunId;
 #[cfg(feature = "runner")]

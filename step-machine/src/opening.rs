@@ -72,7 +72,8 @@ impl Opening {
     fn start(&mut self, plan: SharedPlan) -> Result<Recorder, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
-        let has_news = !self.watch.is_idle() || self.parent.is_some() || !self.labels.is_empty() || self.input.is_some();
+        let has_news =
+            !self.watch.is_idle() || self.parent.is_some() || !self.labels.is_empty() || self.input.is_some();
         let mut recorder = Recorder::new(RunState::new(run, plan.clone(), now), std::mem::take(&mut self.watch), now);
         if has_news {
             let (labels, input) = (self.labels.drain(..).collect(), self.input.take());
@@ -106,7 +107,10 @@ impl Opening {
         let is_other = *state.plan() != *plan;
         state.rebase(plan.clone());
         // Completed is final: a step that is new since then could never run.
-        if status == RunStatus::Completed && !way.is_back() && state.steps().iter().any(|step| !step.status().is_settled()) {
+        if status == RunStatus::Completed
+            && !way.is_back()
+            && state.steps().iter().any(|step| !step.status().is_settled())
+        {
             return Err(JournalError::Over { run, status });
         }
         let now = self.watch.wall();

@@ -75,8 +75,8 @@ mod runner {
     use crate::context::StepContext;
     use crate::failure::{Cause, StepError};
     use crate::journal::JournalError;
-    pub use crate::runner::{nested, undo_nested};
     use crate::runner::{HandlerFor, Runner};
+    pub use crate::runner::{nested, undo_nested};
     use crate::workflow::{Step, StepOutput, Workflow};
 
     type Ran<E> = Result<Option<Value>, Cause<E>>;

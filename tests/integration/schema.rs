@@ -98,6 +98,7 @@ const OPTIONAL: [&str; 34] = [
     "timeout_ms",
     "weight",
     "stalled_after_ms",
+    "nested",
     "max_delay_ms",
     "nested",
 ];

@@ -90,6 +90,9 @@ impl<W: Workflow> MachineBuilder<W> {
 
 impl<W> fmt::Debug for MachineBuilder<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MachineBuilder").field("id", &self.opening.id).field("labels", &self.opening.labels).finish_non_exhaustive()
+        f.debug_struct("MachineBuilder")
+            .field("id", &self.opening.id)
+            .field("labels", &self.opening.labels)
+            .finish_non_exhaustive()
     }
 }

@@ -101,10 +101,7 @@ where
 }
 
 #[inline(never)]
-fn complete_with_event<W, At, S, E>(
-    mut recorder: Box<Recorder>,
-    result: Result<S::Output, E>,
-) -> Returns<W, At, S, E>
+fn complete_with_event<W, At, S, E>(mut recorder: Box<Recorder>, result: Result<S::Output, E>) -> Returns<W, At, S, E>
 where
     W: Workflow,
     S: Step + RunsAt<At>,

@@ -15,10 +15,10 @@ use super::handler::{BoxFuture, Dispatch};
 use crate::context::{Phase, StepContext};
 use crate::event::Text;
 use crate::failure::{Cause, StepError, cancelled};
+use crate::faults::{Fault, Faults};
 use crate::link::Shared;
 use crate::policy::next_attempt;
 use crate::stop::{Level, Stop};
-use crate::testing::{Fault, Faults};
 use crate::workflow::StepInfo;
 
 /// What a step is driven with.

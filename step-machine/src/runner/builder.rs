@@ -13,6 +13,7 @@ use super::handler::{BoxFuture, HandlerFor};
 use super::signals::{Trigger, watched};
 use crate::event::{FailureRecord, RunStatus, Text};
 use crate::failure::{self, Cause, StepError};
+use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::link::Shared;
 use crate::observe::Observer;
@@ -22,7 +23,6 @@ use crate::recorder::Recorder;
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
 use crate::stop::Level;
-use crate::testing::Faults;
 use crate::time::Clock;
 use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 
@@ -272,11 +272,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     }
 
     /// Drives the run of `recorder` to its end.
-    pub(super) async fn drive(
-        mut self,
-        recorder: Recorder,
-        way: Way,
-    ) -> Result<Report<W>, Failure<W, P::Error>> {
+    pub(super) async fn drive(mut self, recorder: Recorder, way: Way) -> Result<Report<W>, Failure<W, P::Error>> {
         // A run that had completed before has its end already.
         if way != Way::Back && recorder.state().status() == RunStatus::Completed {
             return report(Box::new(recorder));
@@ -346,7 +342,11 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
 fn report<W: Workflow, E: StepError>(mut recorder: Box<Recorder>) -> Result<Report<W>, Failure<W, E>> {
     if recorder.state().status() == RunStatus::Running {
         let is_complete = recorder.state().steps().iter().all(|step| step.status().is_settled());
-        if is_complete { recorder.finish() } else { recorder.end_early() };
+        if is_complete {
+            recorder.finish()
+        } else {
+            recorder.end_early()
+        };
     }
     match recorder.take_fault() {
         Some(error) => Err(Failure::new(recorder, None, Cause::Journal(error))),
@@ -365,6 +365,9 @@ impl<'h, W: Workflow, P: HandlerFor<W> + 'h> IntoFuture for Runner<'h, W, P> {
 
 impl<W, P> fmt::Debug for Runner<'_, W, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner").field("id", &self.opening.id).field("labels", &self.opening.labels).finish_non_exhaustive()
+        f.debug_struct("Runner")
+            .field("id", &self.opening.id)
+            .field("labels", &self.opening.labels)
+            .finish_non_exhaustive()
     }
 }

@@ -14,9 +14,9 @@ use super::ready::Ready;
 use crate::context::{Phase, StepContext};
 use crate::event::Text;
 use crate::failure::Cause;
+use crate::faults::Faults;
 use crate::link::{Link, Shared};
 use crate::stop::Level;
-use crate::testing::Faults;
 use crate::workflow::Workflow;
 
 /// What a run keeps to.
@@ -131,13 +131,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
         }
     }
 
-    fn take_in(
-        &self,
-        index: usize,
-        verdict: Verdict<P::Error>,
-        ready: &mut Ready,
-        halt: &mut Option<Halt<P::Error>>,
-    ) {
+    fn take_in(&self, index: usize, verdict: Verdict<P::Error>, ready: &mut Ready, halt: &mut Option<Halt<P::Error>>) {
         match verdict {
             Verdict::Settled => ready.settled(index),
             Verdict::Held => {}

@@ -136,11 +136,7 @@ impl StepContext {
 }
 
 /// The last run under `base` that was not taken back: its id, where its state is kept, and its state if it began.
-fn earlier_run(
-    parent: &Shared,
-    watch: &Watch,
-    base: &str,
-) -> Result<(RunId, Place, Option<RunState>), JournalError> {
+fn earlier_run(parent: &Shared, watch: &Watch, base: &str) -> Result<(RunId, Place, Option<RunState>), JournalError> {
     for nth in 1.. {
         let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
         let place = parent.lock().place_of(&id);

@@ -73,8 +73,7 @@ impl RunState {
     fn check_resume(&self, resume: &RunResume) -> Verdict {
         let backwards_only = matches!(self.counts.status, RunStatus::RollingBack | RunStatus::Stuck);
         // Completed is final, but for a run inside a step of another one that takes back what it did.
-        let is_taken_back =
-            self.counts.status == RunStatus::Completed && resume.rollback && self.parent().is_some();
+        let is_taken_back = self.counts.status == RunStatus::Completed && resume.rollback && self.parent().is_some();
         let may_resume = self.counts.status.can_resume() || is_taken_back;
         if !may_resume || (backwards_only && !resume.rollback) {
             return Err(IllegalReason::Run { status: self.counts.status });

@@ -10,7 +10,7 @@ mod plain;
 mod rebase;
 mod step;
 #[cfg(test)]
-mod walks;
+pub(crate) mod walks;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};

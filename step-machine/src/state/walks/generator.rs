@@ -44,7 +44,7 @@ prop_compose! {
 
 prop_compose! {
     /// A plan of 1 to 12 steps that a workflow could declare.
-    fn plans()(
+    pub(crate) fn plans()(
         drafts in prop::collection::vec(draft(), 1..=12),
         parallel: bool,
         rollback: bool,

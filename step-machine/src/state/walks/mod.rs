@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
 mod edit;
-mod generator;
+pub(crate) mod generator;
 mod model;
 mod moves;
 mod plans;
