@@ -71,6 +71,7 @@
 //!
 //! - `derive` (default): the two derives.
 //! - `runner` (default): drives a workflow on tokio.
+//! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod context;
@@ -82,6 +83,8 @@ pub mod observe;
 mod policy;
 #[doc(hidden)]
 pub mod private;
+#[cfg(feature = "process")]
+pub mod process;
 mod recorder;
 mod report;
 pub mod rule;

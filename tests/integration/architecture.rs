@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the library from the bottom up. A module may use those before it, and itself.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "sync", "time", "policy", "rule", "run_id", "workflow", "event", "state", "journal", "observe", "failure",
-    "recorder", "context", "report", "machine", "schema", "private",
+    "recorder", "context", "process", "report", "machine", "schema", "private",
 ];
 
 /// What code that the derive's model turns into may rest on: the model, and the values in it.

@@ -26,11 +26,7 @@ pub trait Dispatch<H>: Workflow {
     ) -> BoxFuture<'a, Result<Option<Value>, Cause<Self::Error>>>;
 
     /// Takes back the effect of a step.
-    fn undo<'a>(
-        step: usize,
-        handler: &'a H,
-        cx: &'a mut StepContext,
-    ) -> BoxFuture<'a, Result<(), Cause<Self::Error>>>;
+    fn undo<'a>(step: usize, handler: &'a H, cx: &'a mut StepContext) -> BoxFuture<'a, Result<(), Cause<Self::Error>>>;
 
     /// Asks whether a step is to be skipped, and why.
     fn skip<'a>(
