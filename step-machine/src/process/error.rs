@@ -54,10 +54,9 @@ impl StepError for CommandError {
 
     fn effect(&self) -> Effect {
         match self {
-            Self::NotStarted { .. } => Effect::Known,
             // It had no say in its end, unlike one that gives a code.
             Self::Failed { status, .. } if status.code().is_none() => Effect::Unknown,
-            Self::Failed { .. } => Effect::Known,
+            Self::NotStarted { .. } | Self::Failed { .. } => Effect::Known,
             Self::Io { .. } => Effect::Unknown,
         }
     }
@@ -121,9 +120,8 @@ mod tests {
         assert_eq!(last_lines(""), "");
         assert_eq!(last_lines("\n \r\n"), "");
         assert_eq!(last_lines("\n  one\n\ntwo \n\n"), "  one\n\ntwo");
-        let many: String = (1..=30).map(|number| format!("{number}\n")).collect();
-        let expected: Vec<_> = (11..=30).map(|number| number.to_string()).collect();
-        assert_eq!(last_lines(&many), expected.join("\n"));
+        let many: Vec<_> = (1..=30).map(|number| number.to_string()).collect();
+        assert_eq!(last_lines(&many.join("\n")), many[10..].join("\n"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Bytes to lines, as they come and in bounded memory.
 
+use std::fmt::Write as _;
+
 use super::LINE_LIMIT;
 
 /// Splits what a command writes into lines, without ever holding more than [`LINE_LIMIT`] bytes of one.
@@ -57,7 +59,7 @@ impl Lines {
         }
         let mut text = String::from_utf8_lossy(&self.line).into_owned();
         if left_out > 0 {
-            text.push_str(&format!(" [{left_out} bytes left out]"));
+            let _ = write!(text, " [{left_out} bytes left out]");
         }
         self.line.clear();
         text
