@@ -72,6 +72,7 @@
 //!
 //! - `derive` (default): the two derives.
 //! - `runner` (default): drives a workflow on tokio.
+//! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod context;
@@ -79,6 +80,7 @@ pub mod event;
 mod failure;
 #[cfg(feature = "runner")]
 mod faults;
+mod graph;
 pub mod journal;
 mod link;
 mod machine;
@@ -88,6 +90,8 @@ mod policy;
 pub mod preview;
 #[doc(hidden)]
 pub mod private;
+#[cfg(feature = "process")]
+pub mod process;
 mod recorder;
 mod report;
 pub mod rule;

@@ -15,6 +15,9 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::event::Text;
+#[cfg(feature = "runner")]
+use crate::graph::up_to;
+use crate::graph::waits_for;
 use crate::policy::OnFailure;
 use crate::time::millis_option;
 use crate::workflow::{Plan, SharedPlan, StepInfo};
@@ -62,7 +65,6 @@ use crate::workflow::{Plan, SharedPlan, StepInfo};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Preview {
     plan: SharedPlan,
-    on_failure: OnFailure,
     max_parallel: Option<NonZeroUsize>,
     steps: Vec<PreviewStep>,
 }
@@ -139,7 +141,7 @@ impl Preview {
     pub fn of(plan: impl Into<SharedPlan>) -> Self {
         let plan = plan.into();
         let steps = plan.steps.iter().map(PreviewStep::new).collect();
-        Self { on_failure: plan.on_failure, max_parallel: None, steps, plan }
+        Self { max_parallel: None, steps, plan }
     }
 
     /// The plan.
@@ -149,7 +151,7 @@ impl Preview {
 
     /// What a failure of a critical step would lead to: the plan's policy, unless the run has its own.
     pub fn on_failure(&self) -> OnFailure {
-        self.on_failure
+        self.plan.on_failure
     }
 
     /// The steps in declared order.
@@ -201,17 +203,10 @@ impl Preview {
         (0..self.steps.len()).filter(|&index| self.steps[index].action.runs())
     }
 
-    fn needs(&self, index: usize) -> impl Iterator<Item = usize> {
-        self.steps[index].info.needs.iter().filter_map(|need| self.plan.position(need))
-    }
-
     /// Pairs of steps of which the first comes before the second.
     fn edges(&self) -> Vec<(usize, usize)> {
-        if self.plan.parallel {
-            (0..self.steps.len()).flat_map(|index| self.needs(index).map(move |need| (need, index))).collect()
-        } else {
-            (1..self.steps.len()).map(|index| (index - 1, index)).collect()
-        }
+        let waits_for = waits_for(&self.plan).into_iter().enumerate();
+        waits_for.flat_map(|(index, needs)| needs.into_iter().map(move |need| (need, index))).collect()
     }
 
     /// For each step how many steps have to run one after the other before its turn comes.
@@ -245,7 +240,7 @@ impl Preview {
 }
 
 /// What the runner decides; the order of these does not matter.
-#[cfg(any(test, feature = "runner"))]
+#[cfg(feature = "runner")]
 impl Preview {
     /// The step is skipped on purpose.
     #[must_use]
@@ -259,8 +254,7 @@ impl Preview {
     /// The run ends with the step: in a sequence after it, in a parallel plan after it and all that it needs.
     #[must_use]
     pub(crate) fn only_until(mut self, index: usize) -> Self {
-        let wanted = self.wanted_for(index);
-        for (step, wanted) in self.steps.iter_mut().zip(wanted) {
+        for (step, wanted) in self.steps.iter_mut().zip(up_to(&self.plan, index)) {
             if !wanted {
                 step.action = Action::NotReached;
             }
@@ -272,28 +266,6 @@ impl Preview {
     #[must_use]
     pub(crate) fn max_parallel(self, limit: Option<NonZeroUsize>) -> Self {
         Self { max_parallel: limit, ..self }
-    }
-
-    /// The policy in force.
-    #[must_use]
-    pub(crate) fn policy(self, on_failure: OnFailure) -> Self {
-        Self { on_failure, ..self }
-    }
-
-    /// For each step whether a run that ends with the step at `last` comes to it.
-    fn wanted_for(&self, last: usize) -> Vec<bool> {
-        if !self.plan.parallel {
-            return (0..self.steps.len()).map(|index| index <= last).collect();
-        }
-        let mut wanted = vec![false; self.steps.len()];
-        let mut open = vec![last];
-        while let Some(index) = open.pop() {
-            if let Some(wanted) = wanted.get_mut(index).filter(|wanted| !**wanted) {
-                *wanted = true;
-                open.extend(self.needs(index));
-            }
-        }
-        wanted
     }
 }
 
@@ -321,13 +293,13 @@ impl Serialize for Preview {
             undo_order: Vec<&'a str>,
             waves: Vec<Vec<&'a str>>,
         }
-        let Plan { workflow, description, parallel, deadline, .. } = &*self.plan;
+        let Plan { workflow, description, parallel, on_failure, deadline, .. } = &*self.plan;
         let data = Data {
             workflow,
             description,
             parallel: *parallel,
             max_parallel: self.max_parallel,
-            on_failure: self.on_failure,
+            on_failure: *on_failure,
             deadline: *deadline,
             steps: &self.steps,
             undo_order: self.undo_order(),

@@ -43,6 +43,8 @@ mod journal_faults;
 mod machine;
 mod observers;
 mod parallel;
+#[cfg(unix)]
+mod process;
 mod readme;
 mod retry;
 mod rollback;

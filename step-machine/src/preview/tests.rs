@@ -136,7 +136,8 @@ If it is rolled back after a failure, these are undone, in this order: Docs,
   Compile, Fetch
 "
     );
-    let nothing = Preview::of(build()).policy(OnFailure::Rollback).skip(1, "".into()).only_until(3).to_string();
+    let nothing =
+        Preview::of(Plan { on_failure: OnFailure::Rollback, ..build() }).skip(1, "".into()).only_until(3).to_string();
     assert!(nothing.contains("\n  - 2/5  Fetch     20%  skipped\n"), "{nothing}");
     assert!(nothing.ends_with("\nIf it fails, there is nothing to undo.\n"), "{nothing}");
 }
@@ -208,7 +209,8 @@ fn a_plan_that_none_could_declare_is_shown_all_the_same() {
 
 #[test]
 fn a_preview_as_json() {
-    let preview = Preview::of(build()).skip(3, "later".into()).policy(OnFailure::Rollback).only_until(0);
+    let preview =
+        Preview::of(Plan { on_failure: OnFailure::Rollback, ..build() }).skip(3, "later".into()).only_until(0);
     let data = serde_json::to_value(&preview).unwrap();
     let all: Vec<_> = data.as_object().unwrap().keys().collect();
     assert_eq!(all, ["on_failure", "parallel", "steps", "undo_order", "waves", "workflow"]);

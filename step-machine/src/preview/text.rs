@@ -19,7 +19,7 @@ const NESTED_INDENT: usize = 4;
 const WAITS_TOLD: u32 = 3;
 
 pub(super) fn write(preview: &Preview, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let Preview { plan, on_failure, .. } = preview;
+    let (plan, on_failure) = (preview.plan(), preview.on_failure());
     let workflow = one_line(&plan.workflow);
     writeln!(f, "{}", wrap(format!("{workflow}: "), 2, &extent(preview)))?;
     let led_to = match on_failure {
@@ -136,7 +136,7 @@ fn span(span: Duration) -> String {
 fn undone(preview: &Preview, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let names: Vec<_> = preview.to_undo().into_iter().map(|index| preview.steps[index].title()).collect();
     let names = names.join(", ");
-    let head = match preview.on_failure {
+    let head = match preview.on_failure() {
         OnFailure::Rollback if names.is_empty() => "If it fails, there is nothing to undo.",
         OnFailure::Rollback => "If it fails, these would be undone, in this order: ",
         OnFailure::Stop if names.is_empty() => return Ok(()),

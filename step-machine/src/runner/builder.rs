@@ -19,6 +19,7 @@ use crate::link::Shared;
 use crate::observe::Observer;
 use crate::opening::{Opening, Way};
 use crate::policy::OnFailure;
+use crate::preview::Preview;
 use crate::recorder::Recorder;
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
@@ -242,6 +243,37 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     #[cfg(feature = "signal")]
     pub fn ctrl_c(self) -> Self {
         self.trigger(Trigger::CtrlC)
+    }
+
+    /// What the run would do, without running anything.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::{StepContext, Workflow};
+    ///
+    /// #[derive(Workflow)]
+    /// enum Deploy {
+    ///     Download,
+    ///     #[step(skippable)]
+    ///     Announce,
+    /// }
+    /// # struct Deployer;
+    /// # impl DeployHandler for Deployer {
+    /// #     type Error = std::io::Error;
+    /// #     async fn download(&self, _: &mut StepContext) -> Result<(), Self::Error> { Ok(()) }
+    /// #     async fn announce(&self, _: &mut StepContext) -> Result<(), Self::Error> { Ok(()) }
+    /// # }
+    ///
+    /// let preview = Deploy::run(&Deployer).skip(deploy::Announce, "nobody is awake").plan();
+    /// println!("{preview}");
+    /// assert_eq!(preview.waves(), [["download"]]);
+    /// ```
+    pub fn plan(&self) -> Preview {
+        let preview = Preview::of(self.effective_plan()).max_parallel(self.settings.max_parallel);
+        let skips = self.settings.skips.iter().rev();
+        let preview = skips.fold(preview, |preview, (step, why)| preview.skip(*step, why.clone()));
+        self.settings.until.into_iter().fold(preview, Preview::only_until)
     }
 
     /// Makes attempts go wrong on demand, to test what a workflow does then.

@@ -1,9 +1,9 @@
 //! Which steps may start: a function of the plan and of what is settled.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use crate::graph::{up_to, waits_for};
 use crate::state::RunState;
-use crate::workflow::Plan;
 
 /// The steps that may start, in declared order where nothing else decides.
 pub(crate) struct Ready {
@@ -18,8 +18,8 @@ impl Ready {
     /// What is left to run of a run at `state`, as far as `until`.
     pub(crate) fn new(state: &RunState, until: Option<usize>) -> Self {
         let plan = state.plan();
-        let needs = needs(plan);
-        let wanted = wanted(&needs, until);
+        let needs = waits_for(plan);
+        let wanted = until.map_or_else(|| vec![true; needs.len()], |last| up_to(plan, last));
         let settled = |index: usize| state.steps()[index].status().is_settled();
         let mut dependents = vec![Vec::new(); needs.len()];
         let mut waiting = vec![None; needs.len()];
@@ -58,28 +58,4 @@ impl Ready {
             }
         }
     }
-}
-
-/// For each step the positions of those that it waits for: its needs, or in a sequence the step before.
-pub(crate) fn needs(plan: &Plan) -> Vec<Vec<usize>> {
-    if !plan.parallel {
-        return (0..plan.steps.len()).map(|index| index.checked_sub(1).into_iter().collect()).collect();
-    }
-    let places: HashMap<&str, usize> =
-        plan.steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
-    let find = |need: &String| places.get(need.as_str()).copied();
-    plan.steps.iter().map(|step| step.needs.iter().filter_map(find).collect()).collect()
-}
-
-/// Which steps are to run: all, or one with everything that it waits for.
-pub(crate) fn wanted(needs: &[Vec<usize>], until: Option<usize>) -> Vec<bool> {
-    let Some(last) = until else { return vec![true; needs.len()] };
-    let mut wanted = vec![false; needs.len()];
-    let mut open = vec![last];
-    while let Some(index) = open.pop() {
-        if !std::mem::replace(&mut wanted[index], true) {
-            open.extend(&needs[index]);
-        }
-    }
-    wanted
 }

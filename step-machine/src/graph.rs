@@ -1,0 +1,30 @@
+//! What the steps of a plan wait for.
+
+use std::collections::HashMap;
+
+use crate::workflow::Plan;
+
+/// For each step the positions of those that it waits for: its needs, or in a sequence the step before.
+pub(crate) fn waits_for(plan: &Plan) -> Vec<Vec<usize>> {
+    if !plan.parallel {
+        return (0..plan.steps.len()).map(|index| index.checked_sub(1).into_iter().collect()).collect();
+    }
+    let places: HashMap<&str, usize> =
+        plan.steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
+    let find = |need: &String| places.get(need.as_str()).copied();
+    plan.steps.iter().map(|step| step.needs.iter().filter_map(find).collect()).collect()
+}
+
+/// For each step whether a run that ends with the step at `last` comes to it.
+pub(crate) fn up_to(plan: &Plan, last: usize) -> Vec<bool> {
+    let waits_for = waits_for(plan);
+    let mut wanted = vec![false; waits_for.len()];
+    let mut open = vec![last];
+    while let Some(index) = open.pop() {
+        if let Some(wanted) = wanted.get_mut(index).filter(|wanted| !**wanted) {
+            *wanted = true;
+            open.extend(&waits_for[index]);
+        }
+    }
+    wanted
+}
