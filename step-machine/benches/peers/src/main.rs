@@ -137,7 +137,7 @@ fn warm_up(rows: &[Row], runtimes: &[Runtime; 2], case: Case) {
         for runtime in runtimes {
             DONE.store(0, Ordering::Relaxed);
             sample(runtime, runs, case);
-            let expected = case.steps() * case.runs();
+            let expected = case.steps() * (1 + case.runs());
             if cfg!(debug_assertions) {
                 assert_eq!(DONE.load(Ordering::Relaxed), expected, "steps that {} ran", row.name);
             }
@@ -146,19 +146,24 @@ fn warm_up(rows: &[Row], runtimes: &[Runtime; 2], case: Case) {
 }
 
 fn take_turns(rows: &mut [Row], runtimes: &[Runtime; 2], case: Case) {
-    for row in rows {
-        let Ok(runs) = &row.runs else { continue };
-        for (runtime, samples) in runtimes.iter().zip(&mut row.samples) {
-            samples.push(sample(runtime, runs, case));
+    for (at, runtime) in runtimes.iter().enumerate() {
+        for row in &mut *rows {
+            let Ok(runs) = &row.runs else { continue };
+            row.samples[at].push(sample(runtime, runs, case));
         }
     }
 }
 
-/// Nanoseconds a step. The runs are a task of the runtime: what waits in `block_on` is on none of its workers.
+/// Nanoseconds a step, after a run that does not count: those before have filled the caches with other code.
 fn sample(runtime: &Runtime, runs: &Runs, case: Case) -> f64 {
-    let task = runtime.spawn(runs(case.runs()));
-    let took = runtime.block_on(task).expect("a contender panicked");
+    spawned(runtime, runs(1));
+    let took = spawned(runtime, runs(case.runs()));
     #[allow(clippy::cast_precision_loss, reason = "a few thousand steps")]
     let steps = (case.steps() * case.runs()) as f64;
     took.as_secs_f64() * 1e9 / steps
+}
+
+/// The runs are a task of the runtime: what waits in `block_on` is on none of its workers.
+fn spawned(runtime: &Runtime, sample: Sample) -> Duration {
+    runtime.block_on(runtime.spawn(sample)).expect("no contender panics")
 }
