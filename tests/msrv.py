@@ -15,23 +15,17 @@ def version(text):
 
 def built_from(metadata, name):
     """The packages that `name` needs to be built, itself included."""
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    start = next(package["id"] for package in metadata["packages"] if package["name"] == name)
-    found, waiting = set(), [start]
-    while waiting:
-        current = waiting.pop()
-        if current in found:
-            continue
-        found.add(current)
-        for dependency in nodes[current]["deps"]:
-            if any(kind["kind"] != "dev" for kind in dependency["dep_kinds"]):
-                waiting.append(dependency["pkg"])
-    return [package for package in metadata["packages"] if package["id"] in found]
+    # Metadata alone would not do: its features are those that all members of the workspace together ask for.
+    command = ["cargo", "tree", "--locked", "--package", name, "--all-features", "--target", "all"]
+    command += ["--edges", "normal,build", "--prefix", "none", "--no-dedupe", "--format", "{p}"]
+    tree = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = {tuple(line.split()[:2]) for line in tree.splitlines()}
+    return [package for package in metadata["packages"] if (package["name"], f"v{package['version']}") in found]
 
 
 def main():
     limit = sys.argv[1]
-    command = ["cargo", "metadata", "--locked", "--format-version", "1", "--all-features"]
+    command = ["cargo", "metadata", "--locked", "--format-version", "1"]
     metadata = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     packages = built_from(metadata, "step-machine")
     newer = [p for p in packages if p["rust_version"] and version(p["rust_version"]) > version(limit)]
