@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -21,14 +22,32 @@ use crate::policy::next_attempt;
 use crate::stop::{Level, Stop};
 use crate::workflow::StepInfo;
 
-/// What a step is driven with.
+/// What the steps of a run are driven with.
 #[derive(Clone)]
 pub(crate) struct Terms {
     /// The end of the time that the run has.
     pub(crate) deadline: Option<Limit>,
-    /// Why the step is left out.
-    pub(crate) skip: Option<Text>,
-    pub(crate) faults: Option<Arc<Faults>>,
+    pub(crate) settings: Arc<Settings>,
+}
+
+/// What a run keeps to.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// The steps that are left out, and why.
+    pub(crate) skips: Vec<(usize, Text)>,
+    /// The steps whose effect is to stay, and why.
+    pub(crate) kept: Vec<(usize, Text)>,
+    pub(crate) until: Option<usize>,
+    pub(crate) max_parallel: Option<NonZeroUsize>,
+    pub(crate) cancel_siblings: bool,
+    pub(crate) rollback_on_cancel: bool,
+    pub(crate) rollback_deadline: Option<Duration>,
+    pub(crate) faults: Option<Faults>,
+}
+
+/// What was last said about a step, if anything was.
+pub(super) fn said(about: &[(usize, Text)], index: usize) -> Option<Text> {
+    about.iter().rev().find(|(step, _)| *step == index).map(|(_, why)| why.clone())
 }
 
 /// The end of the time that something may take.
@@ -54,8 +73,12 @@ impl Limit {
     }
 
     /// The one that comes first.
-    pub(crate) fn first(limits: [Option<Self>; 3]) -> Option<Self> {
-        limits.into_iter().flatten().min_by_key(|limit| limit.at)
+    #[inline]
+    pub(crate) fn first(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(if other.at < one.at { other } else { one }),
+            (one, other) => one.or(other),
+        }
     }
 }
 
@@ -71,13 +94,13 @@ pub enum Verdict<E> {
         /// Whether it had begun.
         begun: bool,
         /// Why.
-        cause: Cause<E>,
+        cause: Box<Cause<E>>,
     },
 }
 
 impl<E> Verdict<E> {
     fn halted(cause: Cause<E>) -> Self {
-        Self::Halted { begun: true, cause }
+        Self::Halted { begun: true, cause: Box::new(cause) }
     }
 }
 
@@ -102,7 +125,8 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
         return verdict;
     }
     let (index, info) = (cx.index, &shared.plan.steps[cx.index]);
-    let deadline = info.deadline.and_then(Limit::after);
+    // That of all attempts, and that of the run.
+    let deadline = Limit::first(info.deadline.and_then(Limit::after), terms.deadline);
     let mut failed = 0;
     loop {
         match begin(shared, index) {
@@ -110,8 +134,8 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
             Begin::No(Verdict::Held) if failed > 0 => return cancel(shared, index),
             Begin::No(verdict) => return verdict,
         }
-        let limit = Limit::first([info.timeout.and_then(Limit::after), deadline, terms.deadline]);
-        let body = body(W::run, handler, cx, terms.faults.as_deref());
+        let limit = Limit::first(info.timeout.and_then(Limit::after), deadline);
+        let body = body(W::run, handler, cx, terms.settings.faults.as_ref());
         let cause = match guarded(body, &shared.stop, limit).await {
             Ended::Done(output) => return complete(shared, index, output),
             Ended::Cut | Ended::Failed(Cause::Cancelled) => return cancel(shared, index),
@@ -122,8 +146,7 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
             Ended::Failed(cause) => cause,
         };
         failed += 1;
-        let left = Limit::first([deadline, terms.deadline, None]).map(Limit::left);
-        if !wait_for_next(shared, index, failed, &cause, left).await {
+        if !wait_for_next(shared, index, failed, &cause, deadline.map(Limit::left)).await {
             return fail(shared, index, cause);
         }
     }
@@ -156,11 +179,11 @@ async fn pass_over<W: Dispatch<H>, H: Sync>(
     terms: &Terms,
 ) -> Option<Verdict<W::Error>> {
     let index = cx.index;
-    let why = match &terms.skip {
-        Some(why) => Some(why.clone()),
+    let why = match said(&terms.settings.skips, index) {
+        Some(why) => Some(why),
         None => {
             cx.phase = Phase::Skip;
-            let limit = Limit::first([shared.plan.steps[index].timeout.and_then(Limit::after), terms.deadline, None]);
+            let limit = Limit::first(shared.plan.steps[index].timeout.and_then(Limit::after), terms.deadline);
             let ended = guarded(W::skip(index, handler, cx), &shared.stop, limit).await;
             cx.phase = Phase::Run;
             match ended {
@@ -209,21 +232,41 @@ pub(super) fn body<'a, H: Sync, T: Send + 'a, E: StepError>(
 
 /// Polls a body to its end: its panic is an error, and what cuts it off drops it.
 pub(super) async fn guarded<T, E>(
-    body: BoxFuture<'_, Result<T, Cause<E>>>,
+    mut body: BoxFuture<'_, Result<T, Cause<E>>>,
     stop: &Stop,
     limit: Option<Limit>,
 ) -> Ended<T, E> {
-    let mut body = Some(body);
+    // Most bodies of a quick run end at once, and need nothing that could cut them off.
+    let ended = match poll_fn(|context| Poll::Ready(poll_body(&mut body, context))).await {
+        Poll::Ready(ended) => ended,
+        Poll::Pending => guarded_longer(&mut body, stop, limit).await,
+    };
+    // What the body holds may panic as it goes; how it ended stands.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
+    ended
+}
+
+#[inline]
+fn poll_body<T, E>(body: &mut BoxFuture<'_, Result<T, Cause<E>>>, context: &mut Context<'_>) -> Poll<Ended<T, E>> {
+    // Whatever a body that panics leaves half-way is its own; it is dropped and not polled again.
+    match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Ok(value))) => Poll::Ready(Ended::Done(value)),
+        Ok(Poll::Ready(Err(cause))) => Poll::Ready(Ended::Failed(cause)),
+        Err(panic) => Poll::Ready(Ended::Failed(panicked(&*panic))),
+    }
+}
+
+async fn guarded_longer<T, E>(
+    body: &mut BoxFuture<'_, Result<T, Cause<E>>>,
+    stop: &Stop,
+    limit: Option<Limit>,
+) -> Ended<T, E> {
     let mut stopped = pin!(stop.reached(Level::Now));
     let mut timer = pin!(limit.map(|limit| tokio::time::sleep_until(limit.at)));
-    let ended = poll_fn(|context| {
-        let Some(running) = &mut body else { return Poll::Ready(Ended::Cut) };
-        // Whatever a body that panics leaves half-way is its own; it is dropped and not polled again.
-        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
-            Ok(Poll::Ready(Ok(value))) => return Poll::Ready(Ended::Done(value)),
-            Ok(Poll::Ready(Err(cause))) => return Poll::Ready(Ended::Failed(cause)),
-            Ok(Poll::Pending) => {}
-            Err(panic) => return Poll::Ready(Ended::Failed(panicked(&*panic))),
+    poll_fn(|context| {
+        if let Poll::Ready(ended) = poll_body(body, context) {
+            return Poll::Ready(ended);
         }
         if stopped.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ended::Cut);
@@ -235,10 +278,7 @@ pub(super) async fn guarded<T, E>(
         }
         Poll::Pending
     })
-    .await;
-    // What the body holds may panic as it goes; how it ended stands.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(body.take())));
-    ended
+    .await
 }
 
 fn panicked<E>(panic: &(dyn Any + Send)) -> Cause<E> {
@@ -313,7 +353,7 @@ pub(super) fn cancel<E>(shared: &Shared, index: usize) -> Verdict<E> {
 fn broken<E>(shared: &Shared, begun: bool) -> Verdict<E> {
     shared.stop.raise(Level::Close);
     match shared.lock().take_fault() {
-        Some(error) => Verdict::Halted { begun, cause: Cause::Journal(error) },
+        Some(error) => Verdict::Halted { begun, cause: Box::new(Cause::Journal(error)) },
         None => Verdict::Held,
     }
 }

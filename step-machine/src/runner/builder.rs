@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::drive::{Drive, Halt, Settings};
+use super::attempt::Settings;
+use super::drive::{Drive, Halt};
 use super::handler::{BoxFuture, HandlerFor};
 use super::signals::{Trigger, watched};
 use crate::event::{FailureRecord, RunStatus, Text};
@@ -278,7 +279,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
 
     /// Makes attempts go wrong on demand, to test what a workflow does then.
     pub fn faults(mut self, faults: Faults) -> Self {
-        self.settings.faults = Some(Arc::new(faults));
+        self.settings.faults = Some(faults);
         self
     }
 
@@ -311,7 +312,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         }
         let shared = Shared::new(recorder);
         let triggers = std::mem::take(&mut self.triggers);
-        let drive = Drive::<W, P>::new(&self.handler, &shared, &self.settings);
+        let drive = Drive::<W, P>::new(&self.handler, &shared, self.settings);
         let halt = watched(triggers, &shared.stop, drive.to_the_end(way)).await;
         let recorder = Box::new(Shared::into_recorder(shared));
         match halt {
@@ -355,7 +356,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let state = recorder.state();
         let is_asked_for = match cause {
             Cause::Earlier { .. } => true,
-            Cause::Cancelled => self.settings.rollback_on_cancel,
+            Cause::Cancelled => self.terms.settings.rollback_on_cancel,
             _ => state.plan().on_failure == OnFailure::Rollback,
         };
         if !is_asked_for || recorder.is_broken() || state.to_undo().is_empty() {

@@ -1,6 +1,6 @@
 //! Taking back what a run did.
 
-use super::attempt::{Ended, Limit, body, guarded, pause};
+use super::attempt::{Ended, Limit, body, guarded, pause, said};
 use super::drive::Drive;
 use super::handler::{Dispatch, HandlerFor};
 use crate::context::{Phase, StepContext};
@@ -16,7 +16,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     pub(super) async fn backward(&self) {
         // What stopped the run does not stop its rollback.
         self.shared.stop.reset();
-        let deadline = self.settings.rollback_deadline.and_then(Limit::after);
+        let deadline = self.terms.settings.rollback_deadline.and_then(Limit::after);
         let order = self.shared.lock().state().to_undo();
         for (place, index) in order.into_iter().enumerate() {
             // The first one is begun in any case, so that a run that is stuck has an undo that says why.
@@ -29,9 +29,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     }
 
     async fn undo(&self, index: usize, deadline: Option<Limit>) {
-        let kept = self.settings.kept.iter().rev().find(|(kept, _)| *kept == index);
-        if let Some((_, why)) = kept {
-            self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why.clone()), None);
+        if let Some(why) = said(&self.terms.settings.kept, index) {
+            self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why), None);
             return;
         }
         let mut failed = 0;
@@ -55,9 +54,9 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     async fn try_undo(&self, index: usize, deadline: Option<Limit>) -> Ended<(), P::Error> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), index, Phase::Undo);
         let timeout = self.shared.plan.steps[index].timeout.and_then(Limit::after);
-        let faults = self.settings.faults.as_deref();
+        let faults = self.terms.settings.faults.as_ref();
         let body = body(<P::Dispatch as Dispatch<_>>::undo, self.handler.handler(), &mut cx, faults);
-        guarded(body, &self.shared.stop, Limit::first([timeout, deadline, None])).await
+        guarded(body, &self.shared.stop, Limit::first(timeout, deadline)).await
     }
 
     async fn wait_for_next_undo(
