@@ -75,11 +75,16 @@ mod runner {
     use crate::context::StepContext;
     use crate::failure::{Cause, StepError};
     use crate::journal::JournalError;
-    use crate::runner::{HandlerFor, Runner};
+    use crate::runner::{BoxFuture, HandlerFor, Runner};
     pub use crate::runner::{nested, undo_nested};
     use crate::workflow::{Step, StepOutput, Workflow};
 
     type Ran<E> = Result<Option<Value>, Cause<E>>;
+
+    // What the dispatch returns.
+    pub type Running<'a, E> = BoxFuture<'a, Ran<E>>;
+    pub type Undoing<'a, E> = BoxFuture<'a, Result<(), Cause<E>>>;
+    pub type Asking<'a, E> = BoxFuture<'a, Result<Option<String>, Cause<E>>>;
 
     pub fn runner<'h, W: Workflow, P: HandlerFor<W> + 'h>(handler: P) -> Runner<'h, W, P> {
         Runner::new(handler)
@@ -115,6 +120,47 @@ mod runner {
     fn missing<S: Step>(cx: &StepContext) -> JournalError {
         let source = serde::de::Error::custom("it was recorded without an output");
         JournalError::Output { run: cx.run().clone(), step: S::STEP.id().to_owned(), source }
+    }
+
+    /// A method of the handler that takes nothing but the context.
+    type Method<'a, H, F> = fn(&'a H, &'a mut StepContext) -> F;
+
+    // The usual arms of the dispatch, as calls: an async block for each step would take the compiler three times as long.
+
+    pub fn call_done<'a, H, E, F>(handler: &'a H, cx: &'a mut StepContext, method: Method<'a, H, F>) -> Running<'a, E>
+    where
+        H: Sync,
+        E: StepError,
+        F: Future<Output = Result<(), E>> + Send + 'a,
+    {
+        Box::pin(async move { done(method(handler, cx).await) })
+    }
+
+    pub fn call_handed_on<'a, H, T, E, F>(
+        handler: &'a H,
+        cx: &'a mut StepContext,
+        method: Method<'a, H, F>,
+    ) -> Running<'a, E>
+    where
+        H: Sync,
+        T: StepOutput,
+        E: StepError,
+        F: Future<Output = Result<T, E>> + Send + 'a,
+    {
+        Box::pin(async move { handed_on(method(handler, cx).await) })
+    }
+
+    pub fn call_ended<'a, H, T, E, F>(
+        handler: &'a H,
+        cx: &'a mut StepContext,
+        method: Method<'a, H, F>,
+    ) -> BoxFuture<'a, Result<T, Cause<E>>>
+    where
+        H: Sync,
+        E: StepError,
+        F: Future<Output = Result<T, E>> + Send + 'a,
+    {
+        Box::pin(async move { ended(method(handler, cx).await) })
     }
 
     /// The derive writes an arm for each step that a plan can name.

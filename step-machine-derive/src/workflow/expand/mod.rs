@@ -3,6 +3,7 @@
 //! The generated module holds bare markers only, and every impl stands beside the enum: so a private enum needs no
 //! public type, and an enum inside a function can be named.
 
+mod handler;
 mod markers;
 mod order;
 mod plan;
@@ -25,8 +26,14 @@ fn plain(workflow: &Workflow) -> TokenStream {
         plan::inherent_impl(workflow),
         markers::step_impls(workflow),
         order::impls(workflow),
+        runner(handler::items, workflow),
     ];
     parts.into_iter().collect()
+}
+
+/// What only a library with the runner has a use for.
+fn runner(part: fn(&Workflow) -> TokenStream, workflow: &Workflow) -> TokenStream {
+    if cfg!(feature = "runner") { part(workflow) } else { TokenStream::new() }
 }
 
 /// The path of a step's marker.

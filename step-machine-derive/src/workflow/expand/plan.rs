@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::order;
+use super::{handler, order};
 use crate::value::At;
 use crate::workflow::model::{Retry, Step, Workflow};
 
@@ -76,6 +76,7 @@ pub(crate) fn inherent_impl(workflow: &Workflow) -> TokenStream {
     let (krate, ident, vis) = (&workflow.krate, &workflow.ident, &workflow.vis);
     let doc =
         format!("Begins a run of `{ident}` that you drive step by step: say what it is to be like, then `.begin()`.");
+    let run = super::runner(handler::run, workflow);
     quote! {
         #[automatically_derived]
         #[allow(dead_code)]
@@ -84,6 +85,7 @@ pub(crate) fn inherent_impl(workflow: &Workflow) -> TokenStream {
             #vis fn machine() -> #krate::MachineBuilder<Self> {
                 #krate::private::machine()
             }
+            #run
         }
     }
 }

@@ -6,6 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::{Generics, Ident};
 
+use super::handler;
 use crate::workflow::model::Workflow;
 
 pub(super) fn generic(workflow: Workflow) -> TokenStream {
@@ -16,6 +17,7 @@ pub(super) fn generic(workflow: Workflow) -> TokenStream {
     let krate = &workflow.krate;
     let (parameters, arguments, bounds) = generics.split_for_impl();
     let code = super::plain(&workflow);
+    let run = super::runner(handler::run, &workflow);
     quote! {
         #[allow(dead_code, non_camel_case_types)]
         #vis enum #plain { #(#variants,)* }
@@ -26,6 +28,7 @@ pub(super) fn generic(workflow: Workflow) -> TokenStream {
             #vis fn machine() -> #krate::MachineBuilder<#plain> {
                 #krate::private::machine()
             }
+            #run
         }
     }
 }
