@@ -120,9 +120,9 @@ impl Faults {
 
 impl Fault {
     /// What happens in place of the body; `Ok` where it is called.
-    pub(crate) async fn before<E>(self) -> Result<(), Cause<E>> {
+    pub(crate) async fn before<E>(self) -> Result<(), Box<Cause<E>>> {
         match self {
-            Self::Fail => Err(Cause::Injected),
+            Self::Fail => Err(Box::new(Cause::Injected)),
             // Without the message that a panic prints: this one is on purpose.
             Self::Panic => std::panic::resume_unwind(Box::new("by a test")),
             Self::Hang => std::future::pending().await,
@@ -131,7 +131,7 @@ impl Fault {
     }
 
     /// What becomes of the body's result.
-    pub(crate) fn after<T, E>(self, result: Result<T, Cause<E>>) -> Result<T, Cause<E>> {
-        if self == Self::FailAfter { result.and(Err(Cause::Injected)) } else { result }
+    pub(crate) fn after<T, E>(self, result: Result<T, Box<Cause<E>>>) -> Result<T, Box<Cause<E>>> {
+        if self == Self::FailAfter { result.and(Err(Box::new(Cause::Injected))) } else { result }
     }
 }

@@ -75,45 +75,54 @@ mod runner {
     use crate::context::StepContext;
     use crate::failure::{Cause, StepError};
     use crate::journal::JournalError;
-    use crate::runner::{BoxFuture, HandlerFor, Runner};
+    use crate::runner::{self, BoxFuture, HandlerFor, Runner};
     pub use crate::runner::{nested, undo_nested};
     use crate::workflow::{Step, StepOutput, Workflow};
 
-    type Ran<E> = Result<Option<Value>, Cause<E>>;
+    type Ended<T, E> = runner::Result<T, E>;
+    type Ran<E> = Ended<Option<Box<Value>>, E>;
 
     // What the dispatch returns.
     pub type Running<'a, E> = BoxFuture<'a, Ran<E>>;
-    pub type Undoing<'a, E> = BoxFuture<'a, Result<(), Cause<E>>>;
-    pub type Asking<'a, E> = BoxFuture<'a, Result<Option<String>, Cause<E>>>;
+    pub type Undoing<'a, E> = BoxFuture<'a, Ended<(), E>>;
+    pub type Asking<'a, E> = BoxFuture<'a, Ended<Option<String>, E>>;
 
     pub fn runner<'h, W: Workflow, P: HandlerFor<W> + 'h>(handler: P) -> Runner<'h, W, P> {
         Runner::new(handler)
     }
 
+    #[cold]
+    fn error<E>(error: E) -> Box<Cause<E>> {
+        Box::new(Cause::Error(error))
+    }
+
     /// The end of a body without an output.
     pub fn done<E: StepError>(result: Result<(), E>) -> Ran<E> {
-        result.map(|()| None).map_err(Cause::Error)
+        result.map(|()| None).map_err(error)
     }
 
     /// The end of a body with an output.
     pub fn handed_on<T: StepOutput, E: StepError>(result: Result<T, E>) -> Ran<E> {
-        let output = result.map_err(Cause::Error)?;
-        serde_json::to_value(&output).map(Some).map_err(Cause::Output)
+        let output = result.map_err(error)?;
+        match serde_json::to_value(&output) {
+            Ok(output) => Ok(Some(Box::new(output))),
+            Err(error) => Err(Box::new(Cause::Output(error))),
+        }
     }
 
     /// The end of an undo, or of the question whether to skip.
-    pub fn ended<T, E: StepError>(result: Result<T, E>) -> Result<T, Cause<E>> {
-        result.map_err(Cause::Error)
+    pub fn ended<T, E: StepError>(result: Result<T, E>) -> Ended<T, E> {
+        result.map_err(error)
     }
 
     /// What an earlier step handed on, where it may have left it out.
-    pub fn maybe<S: Step, E: StepError>(cx: &StepContext, step: S) -> Result<Option<S::Output>, Cause<E>> {
-        cx.output(step).map_err(Cause::Journal)
+    pub fn maybe<S: Step, E: StepError>(cx: &StepContext, step: S) -> Ended<Option<S::Output>, E> {
+        cx.output(step).map_err(|error| Box::new(Cause::Journal(error)))
     }
 
     /// What an earlier step handed on.
-    pub fn needed<S: Step, E: StepError>(cx: &StepContext, step: S) -> Result<S::Output, Cause<E>> {
-        maybe(cx, step)?.ok_or_else(|| Cause::Journal(missing::<S>(cx)))
+    pub fn needed<S: Step, E: StepError>(cx: &StepContext, step: S) -> Ended<S::Output, E> {
+        maybe(cx, step)?.ok_or_else(|| Box::new(Cause::Journal(missing::<S>(cx))))
     }
 
     /// The step completed when it handed nothing on yet, and the enum changed since.
@@ -154,7 +163,7 @@ mod runner {
         handler: &'a H,
         cx: &'a mut StepContext,
         method: Method<'a, H, F>,
-    ) -> BoxFuture<'a, Result<T, Cause<E>>>
+    ) -> BoxFuture<'a, Ended<T, E>>
     where
         H: Sync,
         E: StepError,
@@ -164,7 +173,7 @@ mod runner {
     }
 
     /// The derive writes an arm for each step that a plan can name.
-    pub fn no_such_step<T, E: StepError>() -> Result<T, Cause<E>> {
-        Err(Cause::Cancelled)
+    pub fn no_such_step<T, E: StepError>() -> Ended<T, E> {
+        Err(Box::new(Cause::Cancelled))
     }
 }

@@ -58,8 +58,8 @@ impl Recorder {
     }
 
     /// Settles a step as completed with its output.
-    pub(crate) fn complete_step_with(&mut self, index: usize, output: Value) -> bool {
-        self.end_step(index, |end| end.output = Some(Box::new(output)))
+    pub(crate) fn complete_step_with(&mut self, index: usize, output: Box<Value>) -> bool {
+        self.end_step(index, |end| end.output = Some(output))
     }
 
     /// Settles a step as failed: a critical one stops the run, any other counts as skipped.

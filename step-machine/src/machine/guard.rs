@@ -145,7 +145,7 @@ fn settle<S: Step, E: StepError>(
         Ok(_) if !S::Rule::HAS_OUTPUT => return (Outcome::Failed, None),
         Ok(output) => match serde_json::to_value(&output) {
             Ok(value) => {
-                let recorded = recorder.complete_step_with(step, value);
+                let recorded = recorder.complete_step_with(step, Box::new(value));
                 return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
             }
             Err(error) => Cause::Output(error),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::handler::{BoxFuture, Dispatch};
+use super::handler::{BoxFuture, Dispatch, Result};
 use crate::context::{Phase, StepContext};
 use crate::event::Text;
 use crate::failure::{Cause, StepError, cancelled};
@@ -99,15 +99,15 @@ pub enum Verdict<E> {
 }
 
 impl<E> Verdict<E> {
-    fn halted(cause: Cause<E>) -> Self {
-        Self::Halted { begun: true, cause: Box::new(cause) }
+    fn halted(cause: Box<Cause<E>>) -> Self {
+        Self::Halted { begun: true, cause }
     }
 }
 
 /// How a body ended.
 pub(super) enum Ended<T, E> {
     Done(T),
-    Failed(Cause<E>),
+    Failed(Box<Cause<E>>),
     /// It was left where it was, as the run is to stop now.
     Cut,
 }
@@ -135,15 +135,27 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
             Begin::No(verdict) => return verdict,
         }
         let limit = Limit::first(info.timeout.and_then(Limit::after), deadline);
-        let body = body(W::run, handler, cx, terms.settings.faults.as_ref());
-        let cause = match guarded(body, &shared.stop, limit).await {
+        let mut body = body(W::run, handler, cx, terms.settings.faults.as_ref());
+        // Most bodies of a quick run end at once, and need nothing that could cut them off.
+        let ended = match poll_fn(|context| Poll::Ready(poll_body(&mut body, context))).await {
+            Poll::Ready(ended) => {
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
+                ended
+            }
+            Poll::Pending => guarded(body, &shared.stop, limit).await,
+        };
+        let cause = match ended {
             Ended::Done(output) => return complete(shared, index, output),
-            Ended::Cut | Ended::Failed(Cause::Cancelled) => return cancel(shared, index),
-            Ended::Failed(Cause::Journal(error)) => {
+            Ended::Cut => return cancel(shared, index),
+            Ended::Failed(cause) => cause,
+        };
+        let cause = match *cause {
+            Cause::Cancelled => return cancel(shared, index),
+            Cause::Journal(error) => {
                 shared.lock().break_off(error);
                 return broken(shared, true);
             }
-            Ended::Failed(cause) => cause,
+            cause => Box::new(cause),
         };
         failed += 1;
         if !wait_for_next(shared, index, failed, &cause, deadline.map(Limit::left)).await {
@@ -209,7 +221,7 @@ async fn pass_over<W: Dispatch<H>, H: Sync>(
 }
 
 /// A method of the dispatch that runs or undoes a step.
-type Call<H, T, E> = for<'a> fn(usize, &'a H, &'a mut StepContext) -> BoxFuture<'a, Result<T, Cause<E>>>;
+type Call<H, T, E> = for<'a> fn(usize, &'a H, &'a mut StepContext) -> BoxFuture<'a, Result<T, E>>;
 
 /// The body of a step or of its undo, with what a test injects.
 pub(super) fn body<'a, H: Sync, T: Send + 'a, E: StepError>(
@@ -217,7 +229,7 @@ pub(super) fn body<'a, H: Sync, T: Send + 'a, E: StepError>(
     handler: &'a H,
     cx: &'a mut StepContext,
     faults: Option<&Faults>,
-) -> BoxFuture<'a, Result<T, Cause<E>>> {
+) -> BoxFuture<'a, Result<T, E>> {
     let (index, fault) = (cx.index, faults.and_then(|faults| faults.hit(cx)));
     let Some(fault) = fault else { return call(index, handler, cx) };
     Box::pin(async move {
@@ -232,22 +244,18 @@ pub(super) fn body<'a, H: Sync, T: Send + 'a, E: StepError>(
 
 /// Polls a body to its end: its panic is an error, and what cuts it off drops it.
 pub(super) async fn guarded<T, E>(
-    mut body: BoxFuture<'_, Result<T, Cause<E>>>,
+    mut body: BoxFuture<'_, Result<T, E>>,
     stop: &Stop,
     limit: Option<Limit>,
 ) -> Ended<T, E> {
-    // Most bodies of a quick run end at once, and need nothing that could cut them off.
-    let ended = match poll_fn(|context| Poll::Ready(poll_body(&mut body, context))).await {
-        Poll::Ready(ended) => ended,
-        Poll::Pending => guarded_longer(&mut body, stop, limit).await,
-    };
+    let ended = guarded_longer(&mut body, stop, limit).await;
     // What the body holds may panic as it goes; how it ended stands.
     let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
     ended
 }
 
 #[inline]
-fn poll_body<T, E>(body: &mut BoxFuture<'_, Result<T, Cause<E>>>, context: &mut Context<'_>) -> Poll<Ended<T, E>> {
+fn poll_body<T, E>(body: &mut BoxFuture<'_, Result<T, E>>, context: &mut Context<'_>) -> Poll<Ended<T, E>> {
     // Whatever a body that panics leaves half-way is its own; it is dropped and not polled again.
     match catch_unwind(AssertUnwindSafe(|| body.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
@@ -258,7 +266,7 @@ fn poll_body<T, E>(body: &mut BoxFuture<'_, Result<T, Cause<E>>>, context: &mut 
 }
 
 async fn guarded_longer<T, E>(
-    body: &mut BoxFuture<'_, Result<T, Cause<E>>>,
+    body: &mut BoxFuture<'_, Result<T, E>>,
     stop: &Stop,
     limit: Option<Limit>,
 ) -> Ended<T, E> {
@@ -274,17 +282,18 @@ async fn guarded_longer<T, E>(
         if let (Some(timer), Some(limit)) = (timer.as_mut().as_pin_mut(), limit)
             && timer.poll(context).is_ready()
         {
-            return Poll::Ready(Ended::Failed(Cause::Timeout { limit: limit.span }));
+            return Poll::Ready(Ended::Failed(Box::new(Cause::Timeout { limit: limit.span })));
         }
         Poll::Pending
     })
     .await
 }
 
-fn panicked<E>(panic: &(dyn Any + Send)) -> Cause<E> {
+#[cold]
+fn panicked<E>(panic: &(dyn Any + Send)) -> Box<Cause<E>> {
     let message = panic.downcast_ref::<&str>().map(ToString::to_string);
     let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-    Cause::Panic { message: message.unwrap_or_else(|| "with a value that is no text".to_owned()) }
+    Box::new(Cause::Panic { message: message.unwrap_or_else(|| "with a value that is no text".to_owned()) })
 }
 
 /// Records that another attempt is due and waits for it; `false` where none is.
@@ -320,7 +329,7 @@ pub(super) async fn pause(delay: Duration, stop: &Stop, level: Level) {
     .await;
 }
 
-fn complete<E>(shared: &Shared, index: usize, output: Option<Value>) -> Verdict<E> {
+fn complete<E>(shared: &Shared, index: usize, output: Option<Box<Value>>) -> Verdict<E> {
     let mut recorder = shared.lock();
     let is_recorded = match output {
         None => recorder.complete_step(index),
@@ -330,7 +339,7 @@ fn complete<E>(shared: &Shared, index: usize, output: Option<Value>) -> Verdict<
     if is_recorded { Verdict::Settled } else { broken(shared, true) }
 }
 
-fn fail<E: StepError>(shared: &Shared, index: usize, cause: Cause<E>) -> Verdict<E> {
+fn fail<E: StepError>(shared: &Shared, index: usize, cause: Box<Cause<E>>) -> Verdict<E> {
     let mut recorder = shared.lock();
     let is_recorded = recorder.fail_step(index, cause.record(), cause.reason());
     let info: &StepInfo = &shared.plan.steps[index];
@@ -345,7 +354,7 @@ pub(super) fn cancel<E>(shared: &Shared, index: usize) -> Verdict<E> {
     let mut recorder = shared.lock();
     recorder.cancel_step(index, None, cancelled());
     shared.stop.raise(Level::Close);
-    Verdict::halted(Cause::Cancelled)
+    Verdict::halted(Box::new(Cause::Cancelled))
 }
 
 /// The verdict where the journal failed; who comes second finds that it was told.

@@ -16,6 +16,9 @@ use crate::workflow::Workflow;
 /// A future on the heap.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// How a body ends. What went wrong is behind a pointer, so that what goes well stays small.
+pub type Result<T, E> = std::result::Result<T, Box<Cause<E>>>;
+
 /// Calls the methods of a handler by the position of the step. Written by `#[derive(Workflow)]`, on the enum.
 #[doc(hidden)]
 pub trait Dispatch<H>: Workflow {
@@ -27,17 +30,17 @@ pub trait Dispatch<H>: Workflow {
         step: usize,
         handler: &'a H,
         cx: &'a mut StepContext,
-    ) -> BoxFuture<'a, Result<Option<Value>, Cause<Self::Error>>>;
+    ) -> BoxFuture<'a, Result<Option<Box<Value>>, Self::Error>>;
 
     /// Takes back the effect of a step.
-    fn undo<'a>(step: usize, handler: &'a H, cx: &'a mut StepContext) -> BoxFuture<'a, Result<(), Cause<Self::Error>>>;
+    fn undo<'a>(step: usize, handler: &'a H, cx: &'a mut StepContext) -> BoxFuture<'a, Result<(), Self::Error>>;
 
     /// Asks whether a step is to be skipped, and why.
     fn skip<'a>(
         step: usize,
         handler: &'a H,
         cx: &'a mut StepContext,
-    ) -> BoxFuture<'a, Result<Option<String>, Cause<Self::Error>>>;
+    ) -> BoxFuture<'a, Result<Option<String>, Self::Error>>;
 }
 
 /// What a run of `W` can be driven with: `&H` or `Arc<H>`, where `H` implements the handler trait of `W`.

@@ -15,7 +15,7 @@ mod rollback;
 mod signals;
 
 pub use builder::Runner;
-pub use handler::{BoxFuture, Dispatch, HandlerFor};
+pub use handler::{BoxFuture, Dispatch, HandlerFor, Result};
 
 #[doc(hidden)]
 pub use nested::{nested, undo_nested};

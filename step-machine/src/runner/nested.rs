@@ -201,7 +201,7 @@ impl Observer for Relay {
 pub async fn nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
     cx: &mut StepContext,
     handler: P,
-) -> Result<Option<Value>, Cause<E>> {
+) -> super::Result<Option<Box<Value>>, E> {
     cx.nested(Runner::<W, P>::new(handler)).await.map(|_| None).map_err(of_nested)
 }
 
@@ -209,14 +209,14 @@ pub async fn nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
 pub async fn undo_nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
     cx: &mut StepContext,
     handler: P,
-) -> Result<(), Cause<E>> {
+) -> super::Result<(), E> {
     cx.nested(Runner::<W, P>::new(handler)).await.map(drop).map_err(of_nested)
 }
 
 /// A nested run that was asked to stop was so because the whole was.
-fn of_nested<W: Workflow, I: StepError, E: StepError>(failure: Failure<W, I>) -> Cause<E> {
-    match failure.cause() {
+fn of_nested<W: Workflow, I: StepError, E: StepError>(failure: Failure<W, I>) -> Box<Cause<E>> {
+    Box::new(match failure.cause() {
         Cause::Cancelled => Cause::Cancelled,
         _ => Cause::Nested(Box::new(failure)),
-    }
+    })
 }

@@ -41,7 +41,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
                     return;
                 }
                 Ended::Failed(cause) => cause,
-                Ended::Cut => Cause::Cancelled,
+                Ended::Cut => Box::new(Cause::Cancelled),
             };
             failed += 1;
             if !self.wait_for_next_undo(index, failed, &cause, deadline).await {
