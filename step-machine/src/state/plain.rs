@@ -7,13 +7,14 @@ use super::RunState;
 use crate::event::{RunStatus, StepStatus};
 
 impl RunState {
-    /// Begins the next step of a sequence. `false` where an event has to decide; then nothing has changed.
+    /// Begins the next step of a sequence, or one that needs nothing. `false` where an event has to decide; then nothing has changed.
     #[inline]
     pub(crate) fn start_plainly(&mut self, index: usize, elapsed: u64) -> bool {
         let counts = &mut self.counts;
         let Some(step) = self.steps.get_mut(index) else { return false };
-        let is_next = counts.settled == index && !self.plan.parallel && counts.halted == 0;
-        let is_plain = is_next && counts.status == RunStatus::Running && step.status == StepStatus::Pending;
+        let is_next =
+            if self.plan.parallel { self.plan.steps[index].needs.is_empty() } else { counts.settled == index };
+        let is_plain = is_next && counts.halted == 0 && counts.status == RunStatus::Running && step.status == StepStatus::Pending;
         if !is_plain || step.attempts != 0 || elapsed < counts.elapsed {
             return false;
         }
