@@ -92,6 +92,7 @@ mod runner {
     }
 
     #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "what went wrong travels behind a pointer")]
     fn error<E>(error: E) -> Box<Cause<E>> {
         Box::new(Cause::Error(error))
     }
