@@ -52,5 +52,6 @@ mod rollback_left;
 mod rollback_policy;
 mod samples;
 mod schema;
+mod semantics;
 mod support;
 mod validator;
