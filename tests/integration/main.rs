@@ -36,6 +36,7 @@ pub mod derive_clean;
 mod events_read;
 mod failure;
 mod flows;
+mod handler;
 mod journal;
 mod journal_changes;
 mod journal_damage;
