@@ -120,9 +120,14 @@ impl StepContext {
         let stop = parent.stop.clone();
         run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { stop.reached(Level::Finish).await })));
         drop(parent);
+        if way != Way::Back && recorder.state().status() == RunStatus::Completed {
+            return Ok(Report::new(Box::new(recorder)));
+        }
+        let shared = Shared::new(recorder);
         // On the heap: a run in a run in a run would make one future of them all.
-        let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(recorder, way));
-        taken_back(driven.await, way)
+        let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(&shared, way));
+        let driven = driven.await;
+        taken_back(driven.end(shared), way)
     }
 }
 
