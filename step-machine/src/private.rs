@@ -117,6 +117,7 @@ mod runner {
     }
 
     /// The same for a step by its marker. A type that is no output is reported there, and so not here again.
+    #[allow(clippy::result_large_err, reason = "it is what a run ends with")]
     pub fn handed_on_by<S: Step, E: StepError>(step: S, result: Result<S::Output, E>) -> Ran<E> {
         let _ = step;
         handed_on(result)

@@ -91,7 +91,7 @@ fn declaration(workflow: &Workflow, methods: &[Method<'_>]) -> TokenStream {
     let doc = format!("What the steps of [`{ident}`] do: a method for each, which `{ident}::run` calls.");
     quote! {
         #[doc = #doc]
-        #[allow(dead_code, private_bounds, private_interfaces, unreachable_pub)]
+        #[allow(dead_code, private_bounds, private_interfaces, unreachable_pub, clippy::ptr_arg)]
         #vis trait #handler: ::core::marker::Send + ::core::marker::Sync {
             #[doc = "What the methods fail with."]
             type Error: #krate::StepError;
