@@ -110,3 +110,21 @@ impl StateLock {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_lasts_as_long_as_it_is_held() {
+        let folder = std::env::temp_dir().join(format!("step-machine-lock-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let lock = StateLock::take(&folder).unwrap();
+        assert!(matches!(StateLock::take(&folder), Err(TofuError::Locked { .. })));
+        drop(lock);
+        // The file is still there, as one is that a killed process leaves.
+        assert!(StateLock::take(&folder).is_ok());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
