@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use step_machine::observe::JsonLines;
-use step_machine::{FailureContext, MachineBuilder, Report, Workflow};
+use step_machine::runner::HandlerFor;
+use step_machine::{FailureContext, MachineBuilder, Report, Runner, Workflow};
 
 use crate::screen::{Screen, seconds};
 use crate::site::Site;
@@ -101,6 +102,18 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         match self.format {
             Format::Text => machine.observe(Screen::stdout()),
             Format::Json => machine.observe(JsonLines::new(io::stdout())),
+        }
+    }
+
+    /// A run by the runner that is told as the options say.
+    pub fn runner<'h, P: HandlerFor<W>>(&self, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
+        let runner = match &self.id {
+            Some(id) => runner.id(id.as_str()),
+            None => runner,
+        };
+        match self.format {
+            Format::Text => runner.observe(Screen::stdout()),
+            Format::Json => runner.observe(JsonLines::new(io::stdout())),
         }
     }
 

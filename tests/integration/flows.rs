@@ -1,7 +1,21 @@
 //! The examples `provision` and `configure`, run as a user runs them: real processes, files and sockets.
 
+/// One test for each drive of `provision`, from functions that take a user who has chosen one.
+macro_rules! by_both_drives {
+    ($($test:ident),+ $(,)?) => {
+        mod machine {
+            $(#[test] fn $test() { super::$test(&super::User::driving("machine")); })+
+        }
+        mod runner {
+            $(#[test] fn $test() { super::$test(&super::User::driving("runner")); })+
+        }
+    };
+}
+
+mod broken;
 #[cfg(unix)]
 mod cancel;
 mod configure;
+mod drives;
 mod provision;
 mod user;
