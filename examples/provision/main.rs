@@ -36,13 +36,15 @@ struct Cli {
     #[command(subcommand)]
     other: Option<Other>,
     #[command(flatten)]
-    flow: FlowArgs<ProvisionStep>,
-    #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    flow: FlowArgs<ProvisionStep>,
 }
 
 #[derive(clap::Args)]
 struct Options {
+    #[command(flatten)]
+    place: SiteArgs,
     /// Leave what a failed run has created, to look into it
     #[arg(long)]
     no_rollback: bool,
@@ -92,7 +94,7 @@ fn main() -> ExitCode {
 
 /// Brings the instance up, and tells how that went.
 fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let site = flow.site()?;
+    let site = options.place.site()?;
     if !site.is_ours()? {
         complain(&format!("error: {} holds something else; name a new folder", shown(site.root())));
         return Ok(ExitCode::from(cli::USAGE));
@@ -136,27 +138,27 @@ fn settle(
             let code = flow.completed(&report);
             flow.say(&format!("{} answers at {}", environment.name(), environment.instance().address()));
             flow.say(&format!("environment: {}", shown(&site.environment())));
-            flow.say(&format!("set it up:   {}", flow.place.command_line("configure", "")));
-            flow.say(&format!("end it:      {}", flow.place.command_line("provision", "destroy")));
+            flow.say(&format!("set it up:   {}", options.place.command_line("configure", "")));
+            flow.say(&format!("end it:      {}", options.place.command_line("provision", "destroy")));
             return Ok(code);
         }
         Outcome::Failed(failure) => (failure, cli::FAILED),
         Outcome::Cancelled(failure) => (failure, cli::CANCELLED),
     };
-    flow.failed(&mut failure, site);
+    flow.failed(&mut failure, &site.traces());
     environment.failed(failure, site)?;
     complain(&format!("environment: {}", shown(&site.environment())));
     if code == cli::CANCELLED && !options.no_rollback {
         complain("cancelled: what it had created is gone");
     }
     if options.no_rollback {
-        complain(&format!("nothing was taken back; end it: {}", flow.place.command_line("provision", "destroy")));
+        complain(&format!("nothing was taken back; end it: {}", options.place.command_line("provision", "destroy")));
     }
     Ok(ExitCode::from(code))
 }
 
 fn destroy(place: &SiteArgs) -> std::io::Result<()> {
-    let was_there = Site::at(&place.dir)?.destroy()?;
+    let was_there = place.site()?.destroy()?;
     let text = if was_there { "the instance is gone" } else { "there is no environment" };
     tell(&format!("{}: {text}", place.dir.display()));
     Ok(())
