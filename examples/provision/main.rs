@@ -19,7 +19,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use step_machine::event::RunStatus;
 use step_machine_examples::cli::{self, FlowArgs, SiteArgs, complain, give_up, shown, tell};
 use step_machine_examples::environment::{Environment, Provisioning};
@@ -42,21 +42,15 @@ struct Cli {
     #[command(subcommand)]
     other: Option<Other>,
     #[command(flatten)]
-    flow: FlowArgs<ProvisionStep>,
-    #[command(flatten)]
     options: Options,
-}
-
-impl Cli {
-    /// What the command line says, and the environment where it says nothing.
-    fn with_environment() -> Self {
-        let command = Self::command().mut_arg("fail_at", |arg| arg.env("PROVISION_FAIL_AT"));
-        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
-    }
+    #[command(flatten)]
+    flow: FlowArgs<ProvisionStep>,
 }
 
 #[derive(clap::Args)]
 struct Options {
+    #[command(flatten)]
+    place: SiteArgs,
     /// Who walks the steps
     #[arg(long, value_enum, default_value_t)]
     drive: Drive,
@@ -100,7 +94,7 @@ fn main() -> ExitCode {
     if name.file_stem().is_some_and(|name| name == "tofu") {
         return end(tofu::main(arguments));
     }
-    let cli = Cli::with_environment();
+    let cli = Cli::parse();
     match cli.other {
         None => provision(&cli.flow, &cli.options).unwrap_or_else(|error| give_up(&*error, cli::FAILED)),
         Some(Other::Destroy { site }) => end(destroy(&site)),
@@ -112,7 +106,7 @@ fn main() -> ExitCode {
 
 /// Brings the instance up, and tells how that went.
 fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let site = flow.site()?;
+    let site = options.place.site()?;
     if !site.is_ours()? {
         complain(&format!("error: {} holds something else; name a new folder", shown(site.root())));
         return Ok(ExitCode::from(cli::USAGE));
@@ -153,18 +147,19 @@ fn settle(
             let code = flow.completed(&report);
             flow.say(&format!("{} answers at {}", environment.name(), environment.instance().address()));
             flow.say(&format!("environment: {}", shown(&site.environment())));
-            flow.say(&format!("set it up:   {}", flow.place.command_line("configure", "")));
-            flow.say(&format!("end it:      {}", flow.place.command_line("provision", "destroy")));
+            flow.say(&format!("set it up:   {}", options.place.command_line("configure", "")));
+            flow.say(&format!("end it:      {}", options.place.command_line("provision", "destroy")));
             return Ok(code);
         }
         Outcome::Failed(failure) => (failure, cli::FAILED),
         Outcome::Cancelled(failure) => (failure, cli::CANCELLED),
     };
-    flow.failed(&mut failure, site);
+    flow.failed(&mut failure, &site.traces());
     let environment = environment.failed(failure, site)?;
     complain(&format!("environment: {}", shown(&site.environment())));
     let rollback = environment.failure().record().rollback.as_ref();
-    let is_left = |how: &str| complain(&format!("{how}; end it: {}", flow.place.command_line("provision", "destroy")));
+    let is_left =
+        |how: &str| complain(&format!("{how}; end it: {}", options.place.command_line("provision", "destroy")));
     if options.no_rollback {
         is_left("nothing was taken back");
     } else if rollback.is_some_and(|rollback| rollback.status != RunStatus::RolledBack) {
@@ -176,7 +171,7 @@ fn settle(
 }
 
 fn destroy(place: &SiteArgs) -> std::io::Result<()> {
-    let was_there = Site::at(&place.dir)?.destroy()?;
+    let was_there = place.site()?.destroy()?;
     let text = if was_there { "the instance is gone" } else { "there is no environment" };
     tell(&format!("{}: {text}", place.dir.display()));
     Ok(())
