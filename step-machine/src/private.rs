@@ -167,7 +167,8 @@ mod runner {
     /// A method of the handler that takes nothing but the context.
     type Method<'a, H, F> = fn(&'a H, &'a mut StepContext) -> F;
 
-    // The usual arms of the dispatch, as calls: an async block for each step would take the compiler three times as long.
+    // The usual arms of the dispatch, as calls: with an async block for each step, what the handler trait adds to
+    // `cargo check` was two to three times as much.
 
     pub fn call_done<'a, H, E, F>(handler: &'a H, cx: &'a mut StepContext, method: Method<'a, H, F>) -> Running<'a, E>
     where

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 /// How long at most, and how far apart, a killed process is looked after; see [`Group::reap`].
-const REAP_LIMIT: Duration = Duration::from_millis(100);
+const REAP_LIMIT: Duration = Duration::from_millis(200);
 const REAP_PAUSE: Duration = Duration::from_micros(100);
 
 /// A running command. Dropped before [`let_go`](Self::let_go), it kills the command's whole process group.
