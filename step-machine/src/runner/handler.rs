@@ -52,7 +52,7 @@ pub trait Dispatch<H>: Workflow {
     label = "expected `&handler` or `Arc<handler>`, of a type that implements the handler trait of `{W}`",
     note = "`#[derive(Workflow)]` wrote that trait beside the enum; for an enum `ProvisionStep` it is `ProvisionStepHandler`"
 )]
-pub trait HandlerFor<W: Workflow>: Send + Sync {
+pub trait HandlerFor<W>: Send + Sync {
     /// The handler's error.
     type Error: StepError;
 
