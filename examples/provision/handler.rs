@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::future;
+use std::io::{self, IsTerminal};
 
 use serde::Deserialize;
 use step_machine::{Cause, OnFailure, Report, Runner, StepContext, Workflow};
@@ -94,7 +95,9 @@ pub(crate) async fn drive(
 /// Somebody who presses Ctrl-C and sees nothing happen may not know that it was heard.
 async fn tell_of_ctrl_c() -> Infallible {
     if tokio::signal::ctrl_c().await.is_ok() {
-        complain("Ctrl-C: what is running is finished first; once more ends it at once");
+        // A terminal has just shown `^C`, and stands behind it.
+        let below = if io::stderr().is_terminal() { "\n" } else { "" };
+        complain(&format!("{below}Ctrl-C: what is running is finished first; once more ends it at once"));
     }
     future::pending().await
 }
