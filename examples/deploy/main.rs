@@ -15,6 +15,7 @@ mod sabotage;
 mod service;
 
 use std::error::Error;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,9 @@ fn main() -> ExitCode {
         None => deploy(&cli.options),
         Some(Other::Release { app, version, nature, place }) => release(&app, &version, nature, &place),
         Some(Other::Stop { place }) => stop(&place),
-        Some(Other::Serve { dir }) => service::serve(&dir).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Some(Other::Serve { dir, start }) => {
+            service::serve(&dir, &start).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Some(Other::Registry { folder }) => registry::serve(&folder).map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     ended.unwrap_or_else(|error| give_up(&*error, cli::FAILED))
@@ -128,7 +131,9 @@ fn broken_on_demand<'h>(
 /// Says what a Ctrl-C does, as nothing can be seen of the first one.
 async fn hint_at_ctrl_c() {
     if tokio::signal::ctrl_c().await.is_ok() {
-        complain("\rending after this step; once more to cut it off");
+        // What the terminal shows of the Ctrl-C itself stands where the screen writes.
+        let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        complain(&format!("{clear}ending after this step; Ctrl-C once more cuts it off"));
     }
 }
 
