@@ -1,12 +1,8 @@
 //! What the derive writes for the runner: which method of a handler each step comes to, and what it is given.
 
-use std::task::{Context, Poll, Waker};
-
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use step_machine::event::Kind;
-use step_machine::runner::{BoxFuture, Dispatch, HandlerFor};
-use step_machine::{Cause, Event, StepContext, Workflow};
+use step_machine::runner::HandlerFor;
+use step_machine::{Event, StepContext, Workflow};
 
 use crate::support::{Recorded, Trouble};
 
@@ -24,8 +20,6 @@ enum Release {
     #[step(workflow = Announce, needs(Publish))]
     Announce,
 }
-use release::{Build, Count, Fetch, Publish};
-
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
 enum Announce {
     Chat,
@@ -33,7 +27,16 @@ enum Announce {
 
 /// Tells the run which method was called with what.
 struct Releasing {
-    broken: bool,
+    skips: bool,
+    breaks: Option<Release>,
+}
+
+const WORKS: Releasing = Releasing { skips: false, breaks: None };
+
+impl Releasing {
+    fn end(&self, step: Release) -> Result<(), Trouble> {
+        if self.breaks == Some(step) { Err(Trouble::Network) } else { Ok(()) }
+    }
 }
 
 impl ReleaseHandler for Releasing {
@@ -51,7 +54,7 @@ impl ReleaseHandler for Releasing {
 
     async fn build(&self, cx: &mut StepContext) -> Result<String, Trouble> {
         cx.message("build");
-        Ok("archive".to_owned())
+        self.end(Release::Build).map(|()| "archive".to_owned())
     }
 
     async fn undo_build(&self, cx: &mut StepContext, output: Option<&String>) -> Result<(), Trouble> {
@@ -65,13 +68,13 @@ impl ReleaseHandler for Releasing {
     }
 
     async fn skip_count(&self, cx: &mut StepContext) -> Result<Option<String>, Trouble> {
-        cx.message("skip count?");
-        Ok(Some("nobody counts".to_owned()))
+        cx.message("not recorded, as the step has not begun");
+        Ok(self.skips.then(|| "nobody counts".to_owned()))
     }
 
     async fn publish(&self, cx: &mut StepContext, count: Option<&u16>, build: &String) -> Result<Vec<u16>, Trouble> {
         cx.message(format!("publish {build} of {count:?}"));
-        if self.broken { Err(Trouble::Network) } else { Ok(vec![3; count.copied().unwrap_or(1).into()]) }
+        self.end(Release::Publish).map(|()| vec![3; count.copied().unwrap_or(1).into()])
     }
 
     fn announce(&self, _: &Vec<u16>) -> impl HandlerFor<Announce> {
@@ -89,27 +92,6 @@ impl AnnounceHandler for Announcing {
     }
 }
 
-/// What a future gives that never has to wait.
-fn now<T>(mut future: BoxFuture<'_, Result<T, Cause<Trouble>>>) -> Result<T, Trouble> {
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(value)) => Ok(value),
-        Poll::Ready(Err(Cause::Error(error))) => Err(error),
-        Poll::Ready(Err(other)) => panic!("{other}"),
-        Poll::Pending => panic!("it waits"),
-    }
-}
-
-/// A body of the typed machine that runs the one of the handler.
-fn body<T: DeserializeOwned>(
-    step: Release,
-    handler: &Releasing,
-) -> impl FnOnce(&mut StepContext) -> Result<T, Trouble> {
-    move |cx| {
-        let output: Option<Value> = now(<Release as Dispatch<_>>::run(step.index(), handler, cx))?;
-        Ok(serde_json::from_value(output.unwrap_or_default()).unwrap())
-    }
-}
-
 /// What the methods told of themselves.
 fn told(seen: &Recorded) -> Vec<String> {
     let message = |event: Event| match event.kind {
@@ -119,55 +101,36 @@ fn told(seen: &Recorded) -> Vec<String> {
     seen.events().into_iter().filter_map(message).collect()
 }
 
-#[test]
-fn each_step_comes_to_its_method_with_what_it_needs() {
-    for skip in [true, false] {
-        let (seen, handler) = (Recorded::new(), Releasing { broken: false });
-        let run = Release::machine().observe(seen.clone()).begin().unwrap();
-        let run = run.step(Fetch, body(Release::Fetch, &handler)).unwrap();
-        let mut why = None;
-        let (run, archive) = run
-            .step(Build, |cx| {
-                why = now(<Release as Dispatch<_>>::skip(Release::Count.index(), &handler, cx))?;
-                body(Release::Build, &handler)(cx)
-            })
-            .unwrap();
-        assert_eq!((archive.as_str(), why.as_deref()), ("archive", Some("nobody counts")));
-        let run = if skip {
-            run.skip(Count, why.unwrap())
-        } else {
-            run.step(Count, body(Release::Count, &handler)).unwrap().0
-        };
-        let (run, numbers) = run.step(Publish, body(Release::Publish, &handler)).unwrap();
-        assert_eq!(numbers.len(), if skip { 1 } else { 7 });
-        drop(run);
-        let mut expected = vec!["fetch", "skip count?", "build", "count", "publish archive of Some(7)"];
-        if skip {
-            expected.splice(3.., ["publish archive of None"]);
-        }
+#[tokio::test]
+async fn each_step_comes_to_its_method_with_what_it_needs() {
+    for skips in [true, false] {
+        let seen = Recorded::new();
+        let report = Release::run(&Releasing { skips, ..WORKS }).observe(seen.clone()).await.unwrap();
+        let publish = if skips { "publish archive of None" } else { "publish archive of Some(7)" };
+        let mut expected = vec!["fetch", "build", "count", publish];
+        expected.retain(|told| !skips || *told != "count");
         assert_eq!(told(&seen), expected);
+        let numbers = report.state().step("publish").unwrap().output().unwrap().as_array().unwrap();
+        assert_eq!(numbers.len(), if skips { 1 } else { 7 });
     }
 }
 
-#[test]
-fn an_undo_is_given_what_its_step_handed_on() {
-    let (seen, handler) = (Recorded::new(), Releasing { broken: true });
-    let run = Release::machine().observe(seen.clone()).begin().unwrap();
-    let run = run.step(Fetch, body(Release::Fetch, &handler)).unwrap();
-    let (run, _) = run.step(Build, body(Release::Build, &handler)).unwrap();
-    let failure = run.skip(Count, "no time").step(Publish, body(Release::Publish, &handler)).unwrap_err();
-    let undo = |step: Release, cx: &mut StepContext| now(<Release as Dispatch<_>>::undo(step.index(), &handler, cx));
-    drop(failure.rollback(undo));
-    let expected = ["fetch", "build", "publish archive of None", "undo build of Some(\"archive\")", "undo fetch"];
+#[tokio::test]
+async fn an_undo_is_given_what_its_step_handed_on() {
+    let seen = Recorded::new();
+    let failure =
+        Release::run(&Releasing { breaks: Some(Release::Publish), ..WORKS }).observe(seen.clone()).await.unwrap_err();
+    assert_eq!(failure.step(), Some(Release::Publish));
+    let expected =
+        ["fetch", "build", "count", "publish archive of Some(7)", "undo build of Some(\"archive\")", "undo fetch"];
     assert_eq!(told(&seen), expected);
 }
 
-#[test]
-fn the_undo_of_a_step_that_failed_is_given_nothing() {
-    let (seen, handler) = (Recorded::new(), Releasing { broken: false });
-    let run = Release::machine().observe(seen.clone()).begin().unwrap();
-    let run = run.step(Fetch, body(Release::Fetch, &handler)).unwrap();
-    let failure = run.step(Build, |_| Err(Trouble::Network)).unwrap_err();
-    drop(failure.rollback(|step, cx| now(<Release as Dispatch<_>>::undo(step.index(), &handler, cx))));
-    assert_eq!(told(&seen), ["fetch", "undo build of None", "undo fetch"]);
+#[tokio::test]
+async fn the_undo_of_a_step_that_failed_is_given_nothing() {
+    let seen = Recorded::new();
+    let failure =
+        Release::run(&Releasing { breaks: Some(Release::Build), ..WORKS }).observe(seen.clone()).await.unwrap_err();
+    assert_eq!(failure.step(), Some(Release::Build));
+    assert_eq!(told(&seen), ["fetch", "build", "undo build of None", "undo fetch"]);
 }
