@@ -74,7 +74,7 @@ impl DeployStepHandler for Deployer {
             return Err(DeployError::Damaged { file: entry.file, found: checksum, listed: entry.sha256 });
         }
         fs::rename(&part, &file).at(&file)?;
-        cx.message(format!("{}, checksum {checksum:.12}..", entry.file));
+        cx.message(format!("checksum {checksum:.12}.."));
         Ok(Archive { file, checksum })
     }
 

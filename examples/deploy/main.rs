@@ -16,8 +16,7 @@ mod service;
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use clap::Parser;
 use serde_json::json;
@@ -39,7 +38,9 @@ fn main() -> ExitCode {
         None => deploy(&cli.options),
         Some(Other::Release { app, version, nature, place }) => release(&app, &version, nature, &place),
         Some(Other::Stop { place }) => stop(&place),
-        Some(Other::Serve { dir }) => service::serve(&dir).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Some(Other::Serve { dir, start }) => {
+            service::serve(&dir, &start).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
         Some(Other::Registry { folder }) => registry::serve(&folder).map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     ended.unwrap_or_else(|error| give_up(&*error, cli::FAILED))
@@ -63,14 +64,14 @@ fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let server = registry::Server::start(&place)?;
     let deployer = options.deployer(place.identify(&options.app)?, place, server.address);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut has_acted = Arc::new(AtomicBool::new(true));
+    let saboteur = Saboteur::new(options.flow.fail_at, &deployer);
+    let sabotaged = saboteur.has_acted();
     let ended = runtime.block_on(async {
-        tokio::spawn(hint_at_ctrl_c());
         let run = options.driven.runner(&options.flow, DeployStep::run(&deployer)).input(input(&deployer));
-        broken_on_demand(skipped(run, options), &deployer, options, &mut has_acted).ctrl_c().await
+        cli::with_word_of_ctrl_c(skipped(run, options).observe(saboteur).ctrl_c()).await
     });
     let code = settle(ended, &deployer, options);
-    if !has_acted.load(Ordering::Acquire) {
+    if options.flow.fail_at.is_some() && !sabotaged.load(Ordering::Acquire) {
         complain("--fail-at had no effect: the step did not run");
     }
     Ok(code)
@@ -111,25 +112,6 @@ fn skipped<'h>(run: Runner<'h, DeployStep, &'h Deployer>, options: &Options) -> 
         // No other step is skippable, and `--skip` takes no other.
         _ => run,
     })
-}
-
-fn broken_on_demand<'h>(
-    run: Runner<'h, DeployStep, &'h Deployer>,
-    deployer: &Deployer,
-    options: &Options,
-    has_acted: &mut Arc<AtomicBool>,
-) -> Runner<'h, DeployStep, &'h Deployer> {
-    let Some(step) = options.flow.fail_at else { return run };
-    let saboteur = Saboteur::new(step, &deployer.place, &deployer.identity.app, &deployer.version);
-    *has_acted = saboteur.has_acted();
-    run.observe(saboteur)
-}
-
-/// Says what a Ctrl-C does, as nothing can be seen of the first one.
-async fn hint_at_ctrl_c() {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        complain("\rending after this step; once more to cut it off");
-    }
 }
 
 /// Tells how the run went, and what answers now.

@@ -80,7 +80,7 @@ pub(crate) enum Other {
     },
     /// Be the service of a folder
     #[command(hide = true)]
-    Serve { dir: PathBuf },
+    Serve { dir: PathBuf, start: String },
     /// Serve the files of a registry
     #[command(hide = true)]
     Registry { folder: PathBuf },

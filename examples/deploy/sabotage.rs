@@ -13,12 +13,13 @@ use step_machine_examples::cli::complain;
 use step_machine_examples::damage::{append, edit_json};
 use step_machine_examples::steps::DeployStep;
 
+use crate::deployer::Deployer;
 use crate::place::Place;
 use crate::registry::INDEX;
 
 /// Breaks one thing when the step starts. What is there for other runs too is repaired when this one is over.
 pub(crate) struct Saboteur {
-    step: DeployStep,
+    step: Option<DeployStep>,
     place: Place,
     app: String,
     version: String,
@@ -28,9 +29,10 @@ pub(crate) struct Saboteur {
 }
 
 impl Saboteur {
-    pub(crate) fn new(step: DeployStep, place: &Place, app: &str, version: &str) -> Self {
-        let (app, version) = (app.to_owned(), version.to_owned());
-        Self { step, place: place.clone(), app, version, intact: None, has_acted: Arc::default() }
+    /// Does nothing where there is no step to break.
+    pub(crate) fn new(step: Option<DeployStep>, deployer: &Deployer) -> Self {
+        let (place, app, version) = (deployer.place.clone(), deployer.identity.app.clone(), deployer.version.clone());
+        Self { step, place, app, version, intact: None, has_acted: Arc::default() }
     }
 
     /// Whether the step was broken, once the run is over.
@@ -38,18 +40,9 @@ impl Saboteur {
         self.has_acted.clone()
     }
 
-    /// The step at whose start the damage is done.
-    fn moment(&self) -> DeployStep {
-        match self.step {
-            // The service reads its page when it starts, and shows it when it is asked.
-            DeployStep::HealthCheck => DeployStep::StartService,
-            step => step,
-        }
-    }
-
-    fn break_it(&mut self) -> io::Result<()> {
+    fn break_it(&mut self, step: DeployStep) -> io::Result<()> {
         let (archive, registry) = (format!("{}-{}.tar.gz", self.app, self.version), self.place.registry());
-        match self.step {
+        match step {
             // A release that somebody has withdrawn.
             DeployStep::ValidateEnvironment => {
                 let index = self.keep(&registry.join(INDEX))?;
@@ -126,13 +119,21 @@ impl Drop for Saboteur {
     }
 }
 
+/// The step at whose start the damage is done.
+fn moment(step: DeployStep) -> DeployStep {
+    match step {
+        // The service reads its page when it starts, and shows it when it is asked.
+        DeployStep::HealthCheck => DeployStep::StartService,
+        step => step,
+    }
+}
+
 impl Observer for Saboteur {
     fn step_start(&mut self, _: &Event, start: &StepStart) {
         // Once: a step that is tried again finds the damage as it was.
-        if start.step != self.moment().id() || start.attempt > 1 {
-            return;
-        }
-        match self.break_it() {
+        let is_now = |step: &DeployStep| start.step == moment(*step).id() && start.attempt == 1;
+        let Some(step) = self.step.filter(is_now) else { return };
+        match self.break_it(step) {
             Ok(()) => self.has_acted.store(true, Ordering::Release),
             Err(error) => complain(&format!("--fail-at cannot break anything: {error}")),
         }

@@ -74,7 +74,7 @@ fn spawn(place: &Place, folder: &Path, start: &str) -> io::Result<Child> {
     write(&place.wanted(), &Wanted { folder: folder.to_owned(), start: start.to_owned() })?;
     let log = File::create(place.log())?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("serve").arg(place.root()).current_dir(folder);
+    command.arg("serve").arg(place.root()).arg(start).current_dir(folder);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     // A group of its own, so that a Ctrl-C in the terminal does not reach the service.
     #[cfg(unix)]
@@ -98,11 +98,12 @@ pub(crate) async fn stop(place: &Place, identity: &Identity) -> io::Result<bool>
     Ok(was_up)
 }
 
-/// Is the service that is wanted in `dir`. Ends when it is told to, or is not the one that is wanted any more.
-pub(crate) fn serve(dir: &Path) -> io::Result<()> {
+/// Is the service that is wanted in `dir`. Ends when it is told to, or when `start` is not wanted any more.
+pub(crate) fn serve(dir: &Path, start: &str) -> io::Result<()> {
     let place = Place::at(dir)?;
     let missing = |what: &str| io::Error::new(io::ErrorKind::NotFound, format!("there is no {what}"));
-    let wanted: Wanted = read(&place.wanted())?.ok_or_else(|| missing("wish for a service"))?;
+    let wanted: Option<Wanted> = read(&place.wanted())?;
+    let wanted = wanted.filter(|wanted| wanted.start == start).ok_or_else(|| missing("wish for this service"))?;
     let folder = wanted.folder.clone();
     let config: Config = read(&folder.join("config.json"))?.ok_or_else(|| missing("config.json"))?;
     let page = folder.join(&config.page);

@@ -3,14 +3,11 @@
 //! It tries again, skips, undoes and heeds Ctrl-C by itself; what the workflow declares is all that it needs. So that a
 //! Ctrl-C lets the running step finish, and a second one ends it at once, is not written here but asked for.
 
-use std::convert::Infallible;
 use std::error::Error;
-use std::future;
-use std::io::{self, IsTerminal};
 
 use serde::Deserialize;
 use step_machine::{Cause, OnFailure, Report, Runner, StepContext, Workflow};
-use step_machine_examples::cli::complain;
+use step_machine_examples::cli;
 use step_machine_examples::steps::{InstanceInfo, ProvisionStep, ProvisionStepHandler};
 
 use crate::command::{NOT_WANTED, ProvisionCommand};
@@ -74,13 +71,7 @@ pub(crate) async fn drive(
 ) -> std::result::Result<Outcome, Box<dyn Error>> {
     let runner = runner.ctrl_c();
     let runner = if rollback { runner.rollback_on_cancel() } else { runner.on_failure(OnFailure::Stop) };
-    let ended = tokio::select! {
-        // The run first: when a Ctrl-C is told of, it has its effect.
-        biased;
-        ended = runner => ended,
-        never = tell_of_ctrl_c() => match never {},
-    };
-    match ended {
+    match cli::with_word_of_ctrl_c(runner).await {
         Ok(report) => {
             let instance = instance(&report)?;
             Ok(Outcome::Up(report, instance))
@@ -90,16 +81,6 @@ pub(crate) async fn drive(
             (context, _) => Outcome::Failed(context),
         }),
     }
-}
-
-/// Somebody who presses Ctrl-C and sees nothing happen may not know that it was heard.
-async fn tell_of_ctrl_c() -> Infallible {
-    if tokio::signal::ctrl_c().await.is_ok() {
-        // A terminal has just shown `^C`, and stands behind it.
-        let below = if io::stderr().is_terminal() { "\n" } else { "" };
-        complain(&format!("{below}Ctrl-C: what is running is finished first; once more ends it at once"));
-    }
-    future::pending().await
 }
 
 /// Where the instance is, as its step handed it on.

@@ -1,4 +1,4 @@
-//! The examples `provision` and `configure`, run as a user runs them: real processes, files and sockets.
+//! The examples, run as a user runs them: real processes, files and sockets.
 
 /// One test for each drive of `provision`, from functions that take a user who has chosen one.
 macro_rules! by_both_drives {
@@ -16,6 +16,11 @@ mod broken;
 #[cfg(unix)]
 mod cancel;
 mod configure;
+mod deploy;
+mod deploy_broken;
+#[cfg(unix)]
+mod deploy_cancel;
+mod deploy_site;
 mod drives;
 mod provision;
 mod user;

@@ -1,10 +1,14 @@
 //! The options of a flow that the library drives.
 
+use std::convert::Infallible;
+use std::future;
+use std::io::{self, IsTerminal};
+
 use clap::{Args, ValueEnum};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{OnFailure, Preview, Workflow};
 
-use super::{FlowArgs, step_id, step_id_where};
+use super::{FlowArgs, complain, step_id, step_id_where};
 
 /// What a preview is written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -73,6 +77,26 @@ impl PlanForm {
         };
         Ok(text.trim_end().to_owned())
     }
+}
+
+/// Waits for a run that heeds Ctrl-C, and says what the first one does.
+pub async fn with_word_of_ctrl_c<T>(run: impl IntoFuture<Output = T>) -> T {
+    tokio::select! {
+        // The run first: when a Ctrl-C is told of, it has its effect.
+        biased;
+        ended = run.into_future() => ended,
+        never = tell_of_ctrl_c() => match never {},
+    }
+}
+
+/// Somebody who presses Ctrl-C and sees nothing happen may not know that it was heard.
+async fn tell_of_ctrl_c() -> Infallible {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        // A terminal shows the Ctrl-C itself where the live line of the screen is.
+        let clear = if io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
+        complain(&format!("{clear}Ctrl-C: what is running is finished first; once more ends it at once"));
+    }
+    future::pending().await
 }
 
 fn user_name() -> Option<String> {

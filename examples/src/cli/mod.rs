@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-pub use driven::{DrivenArgs, PlanForm};
+pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
 use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
 use step_machine::runner::{HandlerFor, Runner};

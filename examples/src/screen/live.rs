@@ -35,18 +35,24 @@ pub(super) struct Status {
 impl Status {
     fn text(&self, now: Instant) -> String {
         let step = now.saturating_duration_since(self.since).as_secs_f64();
-        let run = now.saturating_duration_since(self.run_since).as_secs_f64();
-        let left = self.eta.map(|(told, eta)| eta.saturating_sub(now.saturating_duration_since(told)).as_secs_f64());
-        let left = left.map(|left| format!(", about {left:.1} s left")).unwrap_or_default();
-        let news = match &self.wait {
+        let more = match &self.wait {
             Some((until, what)) => {
                 let wait = until.saturating_duration_since(now).as_secs_f64();
-                format!("; in {wait:.1} s {what}")
+                format!("in {wait:.1} s {what}")
             }
-            None if self.news.is_empty() => String::new(),
-            None => format!("; {}", self.news),
+            None => self.outlook(now),
         };
-        format!("{}  {step:>5.1} s  {:.0} %, {run:.1} s{left}{news}", self.head, self.percentage.floor())
+        format!("{}  {step:>7.1} s  {:.0} %, {more}", self.head, self.percentage.floor())
+    }
+
+    /// The run so far, what may remain of it, and the news.
+    fn outlook(&self, now: Instant) -> String {
+        let run = now.saturating_duration_since(self.run_since).as_secs_f64();
+        let left = self.eta.map(|(told, eta)| eta.saturating_sub(now.saturating_duration_since(told)).as_secs_f64());
+        // An estimate that is over was wrong, and a new one comes with the next event.
+        let left = left.filter(|left| *left >= 0.1).map(|left| format!(", about {left:.1} s left"));
+        let news = if self.news.is_empty() { String::new() } else { format!("; {}", self.news) };
+        format!("{run:.1} s so far{}{news}", left.unwrap_or_default())
     }
 }
 
@@ -143,5 +149,58 @@ impl Drop for Ticker {
         self.stop = None;
         // It has nothing to say, and only ends early where it panicked.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> Status {
+        Status {
+            head: "> 2/3  Start".to_owned(),
+            since: Instant::now(),
+            run_since: Instant::now(),
+            percentage: 49.9,
+            eta: None,
+            wait: None,
+            news: "up".to_owned(),
+        }
+    }
+
+    fn text(status: &Status, seconds: u64) -> String {
+        status.text(status.since + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn it_tells_the_step_the_run_and_the_news() {
+        let status = Status { eta: Some((Instant::now(), Duration::from_secs(5))), ..status() };
+        let told = text(&status, 2);
+        assert!(told.starts_with("> 2/3  Start      2.0 s  49 %, 2.0 s so far, about 3.0 s left; up"), "{told}");
+        assert!(text(&status, 6).ends_with("49 %, 6.0 s so far; up"), "an estimate that is over is none");
+    }
+
+    #[test]
+    fn it_counts_down_to_the_next_attempt() {
+        let begun = status();
+        let wait = Some((begun.since + Duration::from_secs(4), "attempt 2 of 3: refused".to_owned()));
+        let status = Status { wait, ..begun };
+        assert_eq!(text(&status, 1), "> 2/3  Start      1.0 s  49 %, in 3.0 s attempt 2 of 3: refused");
+        assert_eq!(text(&status, 9), "> 2/3  Start      9.0 s  49 %, in 0.0 s attempt 2 of 3: refused");
+    }
+
+    #[test]
+    fn lines_stay_above_it_and_without_a_terminal_there_is_none() {
+        let mut sheet = Sheet { writer: Vec::new(), is_live: true, status: Some(status()), broken: false };
+        sheet.line("done");
+        sheet.status = None;
+        sheet.draw();
+        let written = String::from_utf8(sheet.writer).unwrap_or_default();
+        assert!(written.starts_with("\r\x1b[Kdone\n\x1b[?7l> 2/3  Start"), "{written:?}");
+        assert!(written.ends_with("\x1b[?7h\r\x1b[K"), "{written:?}");
+        let page = Page::new(Vec::new());
+        page.change(|live| *live = Some(status()));
+        page.line("done");
+        page.with(|sheet| assert_eq!(sheet.writer, b"done\n"));
     }
 }

@@ -158,7 +158,11 @@ impl<W: Write + Send> Observer for Screen<W> {
                 ('!', format!("warning ({}): {}", error.kind, chain(&error.message, &error.chain)))
             }
             (StepStatus::Skipped, ..) => ('-', format!("skipped: {}", end.message.as_deref().unwrap_or_default())),
-            (StepStatus::Failed, _, Some(error)) => ('✗', format!("failed ({}): {}", error.kind, error.message)),
+            (StepStatus::Failed, _, Some(error)) => {
+                // What a command wrote may follow on more lines; the first one stands for itself.
+                let message = error.message.lines().next().unwrap_or_default().trim_end_matches(':');
+                ('✗', format!("failed ({}): {message}", error.kind))
+            }
             (status, ..) => ('✗', status.to_string()),
         };
         self.step(mark, &end.step, end.duration, &more);
@@ -187,7 +191,7 @@ impl Screen<io::Stdout> {
 /// An error with everything behind it on one line.
 fn chain(message: &str, chain: &[String]) -> String {
     let texts = std::iter::once(message).chain(chain.iter().map(String::as_str));
-    texts.flat_map(str::lines).collect::<Vec<_>>().join(": ")
+    texts.flat_map(str::lines).map(|line| line.trim_end_matches(':')).collect::<Vec<_>>().join(": ")
 }
 
 /// `  0.012 s`

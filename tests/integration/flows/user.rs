@@ -94,6 +94,10 @@ impl User {
         self.run("configure", arguments)
     }
 
+    pub(crate) fn deploy(&self, arguments: &[&str]) -> Screen {
+        self.run("deploy", arguments)
+    }
+
     /// A file or folder of the environment.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.home.path().join("demo").join(path)
