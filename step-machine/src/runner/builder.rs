@@ -311,14 +311,28 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
             return report(Box::new(recorder));
         }
         let shared = Shared::new(recorder);
+        let leave = Leave(&shared);
         let triggers = std::mem::take(&mut self.triggers);
         let drive = Drive::<W, P>::new(&self.handler, &shared, self.settings);
         let halt = watched(triggers, &shared.stop, drive.to_the_end(way)).await;
+        std::mem::forget(leave);
         let recorder = Box::new(Shared::into_recorder(shared));
         match halt {
             None => report(recorder),
             Some((cause, failed)) => Err(Failure::after(recorder, cause, failed)),
         }
+    }
+}
+
+/// Ends a run that is dropped before its end, at once: tasks of the runtime that it left may hear of it only later.
+struct Leave<'r>(&'r Shared);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.stop.raise(Level::Now);
+        let mut recorder = self.0.lock();
+        recorder.abandon();
+        recorder.close();
     }
 }
 
