@@ -51,6 +51,7 @@ mod retry;
 mod rollback;
 mod rollback_left;
 mod rollback_policy;
+mod runner;
 mod samples;
 mod schema;
 mod semantics;

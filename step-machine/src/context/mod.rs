@@ -1,5 +1,7 @@
 //! What a step's body may do: tell how far it is, what it finds, and ask who it is.
 
+#[cfg(feature = "runner")]
+mod stop;
 mod task;
 
 use serde::Serialize;
@@ -87,6 +89,12 @@ impl StepContext {
         &self.info().id
     }
 
+    /// The id that the step had before it was renamed, and has still where it never was.
+    pub(crate) fn first_id(&self) -> &str {
+        let info = self.info();
+        info.aliases.first().unwrap_or(&info.id)
+    }
+
     /// Which attempt this is, from 1; goes on counting when a run is resumed. In an undo, the attempt at undoing.
     pub fn attempt(&self) -> u32 {
         self.ask(if self.phase == Phase::Undo { StepState::undo_attempts } else { StepState::attempts })
@@ -103,9 +111,7 @@ impl StepContext {
     /// A step that was renamed keeps it as long as it has its `alias`. Hand it to services that take an idempotency
     /// key, so that an attempt which is repeated has one effect.
     pub fn idempotency_key(&self) -> String {
-        // A step that was renamed keeps the key that it had under its old id.
-        let info = self.info();
-        let step = info.aliases.first().unwrap_or(&info.id);
+        let step = self.first_id();
         let undo = if self.phase == Phase::Undo { "/undo" } else { "" };
         format!("{}/{}/{step}{undo}", self.link.plan().workflow, self.run())
     }

@@ -316,7 +316,10 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         let drive = Drive::<W, P>::new(&self.handler, shared, std::mem::take(&mut self.settings));
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
-        Driven(watched(triggers, &shared.stop, run).await)
+        let leave = Leave(shared);
+        let driven = watched(triggers, &shared.stop, run).await;
+        std::mem::forget(leave);
+        Driven(driven)
     }
 }
 
@@ -335,6 +338,18 @@ impl<E: StepError> Driven<E> {
                 Err(Failure::after(recorder, cause, failed))
             }
         }
+    }
+}
+
+/// Ends a run that is dropped before its end, at once: tasks of the runtime that it left may hear of it only later.
+struct Leave<'r>(&'r Shared);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.stop.raise(Level::Now);
+        let mut recorder = self.0.lock();
+        recorder.abandon();
+        recorder.close();
     }
 }
 
