@@ -33,7 +33,7 @@ const RUN: &str = "walk-1";
 
 /// How a run ended.
 #[derive(Debug)]
-pub(super) enum End {
+enum End {
     Report,
     Cancelled,
     /// By an error, a panic or a timeout.
@@ -47,18 +47,18 @@ pub(super) enum End {
 }
 
 /// What is known of a run after its end.
-pub(super) struct Ran {
-    pub(super) scene: Scene,
-    pub(super) end: End,
+struct Ran {
+    scene: Scene,
+    end: End,
     /// As the report or the failure has it.
-    pub(super) state: Option<RunState>,
+    state: Option<RunState>,
     /// Those of this life.
-    pub(super) events: Vec<Event>,
-    pub(super) notes: Vec<Note>,
+    events: Vec<Event>,
+    notes: Vec<Note>,
 }
 
 /// Runs a scene to its end, on a clock that only moves when everything waits.
-pub(super) fn play(scene: &Scene, journal: Option<&MemoryJournal>) -> Ran {
+fn play(scene: &Scene, journal: Option<&MemoryJournal>) -> Ran {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let actor = Arc::new(Actor::new(scene.clone()));
@@ -75,10 +75,10 @@ pub(super) fn play(scene: &Scene, journal: Option<&MemoryJournal>) -> Ran {
     })
 }
 
-async fn drive<'h, P: HandlerFor<Any, Error = Trouble>>(
+async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     scene: &Scene,
     journal: Option<&MemoryJournal>,
-    runner: Runner<'h, Any, P>,
+    runner: Runner<'_, Any, P>,
     events: Arc<Mutex<Vec<Event>>>,
 ) -> (End, Option<RunState>) {
     let mut runner = runner.id(RUN).observe(callbacks().on_any(move |event| lock(&events).push(event.clone())));

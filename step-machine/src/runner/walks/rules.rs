@@ -32,6 +32,7 @@ impl<'r> Rulebook<'r> {
         self.crowd()?;
         self.attempts()?;
         self.stops()?;
+        self.cancels()?;
         self.undos()?;
         self.status()
     }
@@ -144,6 +145,21 @@ impl<'r> Rulebook<'r> {
         Ok(())
     }
 
+    /// A step whose attempt fails when the run was stopped already has failed; only one that waits for another attempt
+    /// is cancelled.
+    fn cancels(&self) -> TestCaseResult {
+        let rules = &self.ran.scene.rules;
+        let moments = [rules.stop_at, rules.cancel_at, rules.dropped_at].into_iter().flatten().map(u128::from);
+        let moment = moments.max().unwrap_or(0);
+        for step in (0..self.state.steps().len()).filter(|&step| self.before_undo(step) == StepStatus::Cancelled) {
+            let last = self.notes(Part::Run).filter(|(_, note)| note.step == step).last();
+            let Some((at, note)) = last.filter(|(_, note)| matches!(note.what, What::Ends(_))) else { continue };
+            let is_stopped_later = note.at <= moment || self.halted_at().is_some_and(|halted| halted > at);
+            prop_assert!(is_stopped_later, "{note:?} counts as cancelled");
+        }
+        Ok(())
+    }
+
     /// Where in the notes the first step failed that stops the run.
     fn halted_at(&self) -> Option<usize> {
         let failed = |step: usize| self.before_undo(step) == StepStatus::Failed;
@@ -211,6 +227,8 @@ impl<'r> Rulebook<'r> {
         let deadline = rules.rollback_deadline.map(|span| first.at + u128::from(span));
         for moment in [cancelled, deadline].into_iter().flatten() {
             let late = self.ends(Part::Undo).find(|(_, note)| note.at > moment + 1);
+            prop_assert!(late.is_none(), "{late:?} after {moment}");
+            let late = self.begins(Part::Undo).skip(1).find(|(_, note)| note.at >= moment);
             prop_assert!(late.is_none(), "{late:?} after {moment}");
         }
         Ok(())
