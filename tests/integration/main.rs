@@ -34,6 +34,7 @@ mod derive;
 )]
 pub mod derive_clean;
 mod events_read;
+mod exhaust;
 mod failure;
 mod flows;
 mod handler;
