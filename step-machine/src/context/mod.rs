@@ -164,14 +164,7 @@ impl StepContext {
     /// An undo finds here what it has to take back. Fails with [`JournalError::Output`] where what was recorded is not
     /// of the step's type any more.
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, JournalError> {
-        let _ = step;
-        if self.link.plan().workflow != S::Workflow::NAME {
-            return Ok(None);
-        }
-        let read = self.link.read(|recorder| {
-            let output = recorder.state().step(S::STEP.id()).and_then(StepState::output);
-            output.map(<S::Output as serde::Deserialize>::deserialize).transpose()
-        });
+        let read = self.link.read(|recorder| recorder.state().output(step));
         let (run, step) = (self.run(), S::STEP.id());
         read.map_err(|source| JournalError::Output { run: run.clone(), step: step.to_owned(), source })
     }

@@ -13,7 +13,7 @@ use super::attempt::Settings;
 use super::drive::{Drive, Halt};
 use super::handler::{BoxFuture, HandlerFor};
 use super::signals::{Trigger, watched};
-use crate::event::{FailureRecord, RunStatus, Text};
+use crate::event::{Effect, FailureRecord, RunStatus, Text};
 use crate::failure::{self, Cause, StepError};
 use crate::faults::Faults;
 use crate::journal::Journal;
@@ -302,6 +302,11 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
         let plan = self.effective_plan();
         let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
+        self.go_on(recorder).await
+    }
+
+    /// Goes on with an open run.
+    pub(super) async fn go_on(&mut self, recorder: Recorder) -> Result<Report<W>, Failure<W, P::Error>> {
         // A run that had completed before has its end already.
         if recorder.state().status() == RunStatus::Completed {
             return report(Box::new(recorder));
@@ -361,7 +366,11 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             Some(halt) => halt,
             None => self.forward().await?,
         };
-        let failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
+            // No step was under way.
+            failed.error.effect = Effect::Known;
+        }
         if self.goes_back(&halt.cause, &failed) {
             self.backward().await;
         }

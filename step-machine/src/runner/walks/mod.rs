@@ -92,7 +92,7 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     };
     // All times of a scene are some hundred milliseconds.
     let limit = scene.rules.dropped_at.map_or(Duration::from_secs(60), Duration::from_millis);
-    match timeout(limit, runner.drive(recorder, Way::AsLeft)).await {
+    match timeout(limit, runner.go_on(recorder)).await {
         Ok(Ok(report)) => (End::Report, Some(report.state().clone())),
         Ok(Err(failure)) => {
             let state = failure.state().cloned();
