@@ -6,6 +6,7 @@
 
 mod attempt;
 mod builder;
+mod course;
 mod crew;
 mod drive;
 mod handler;

@@ -1,0 +1,147 @@
+//! A run as a whole: forward, back where that is asked for, and its end.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::builder::Runner;
+use super::drive::{Drive, Halt};
+use super::handler::HandlerFor;
+use super::signals::watched;
+use crate::event::{Effect, FailureRecord, RunStatus};
+use crate::failure::{self, Cause, StepError};
+use crate::link::Shared;
+use crate::opening::Way;
+use crate::policy::OnFailure;
+use crate::recorder::Recorder;
+use crate::report::{Failure, Report};
+use crate::stop::Level;
+use crate::workflow::Workflow;
+
+impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
+    pub(super) async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
+        let plan = self.effective_plan();
+        let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
+        self.go_on(recorder).await
+    }
+
+    /// Goes on with an open run.
+    pub(super) async fn go_on(&mut self, recorder: Recorder) -> Result<Report<W>, Failure<W, P::Error>> {
+        // A run that had completed before has its end already.
+        if recorder.state().status() == RunStatus::Completed {
+            return report(Box::new(recorder));
+        }
+        let shared = Shared::new(recorder);
+        self.drive(&shared, Way::AsLeft).await.end(shared)
+    }
+
+    /// Drives a run to its end.
+    pub(super) async fn drive(&mut self, shared: &Arc<Shared>, way: Way) -> Driven<P::Error> {
+        let triggers = std::mem::take(&mut self.triggers);
+        let drive = Drive::<W, P>::new(&self.handler, shared, std::mem::take(&mut self.settings));
+        // Pinned where it is: a future that is handed on is copied each time.
+        let run = pin!(drive.to_the_end(way));
+        let leave = Leave(shared);
+        let driven = watched(triggers, &shared.stop, run).await;
+        std::mem::forget(leave);
+        Driven(driven)
+    }
+}
+
+/// How a run ended that was driven: what stopped it, and what was known then.
+#[must_use]
+pub(super) struct Driven<E>(Option<Box<(Cause<E>, FailureRecord)>>);
+
+impl<E: StepError> Driven<E> {
+    /// Ends the run.
+    pub(super) fn end<W: Workflow>(self, shared: Arc<Shared>) -> Result<Report<W>, Failure<W, E>> {
+        let recorder = Box::new(Shared::into_recorder(shared));
+        match self.0 {
+            None => report(recorder),
+            Some(halt) => {
+                let (cause, failed) = *halt;
+                Err(Failure::after(recorder, cause, failed))
+            }
+        }
+    }
+}
+
+/// Ends a run that is dropped before its end, at once: tasks of the runtime that it left may hear of it only later.
+struct Leave<'r>(&'r Shared);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.stop.raise(Level::Now);
+        let mut recorder = self.0.lock();
+        recorder.abandon();
+        recorder.close();
+    }
+}
+
+impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
+    /// Goes forward, and where that stops the run, backward if that is asked for. What stopped it, and what was known
+    /// then.
+    async fn to_the_end(&self, way: Way) -> Option<Box<(Cause<P::Error>, FailureRecord)>> {
+        let halt = match self.earlier(way) {
+            Some(halt) => halt,
+            None => self.forward().await?,
+        };
+        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
+            // No step was under way.
+            failed.error.effect = Effect::Known;
+        }
+        if self.goes_back(&halt.cause, &failed) {
+            self.backward().await;
+        }
+        Some(Box::new((halt.cause, failed)))
+    }
+
+    /// What stopped a run that only goes backwards any more.
+    fn earlier(&self, way: Way) -> Option<Halt<P::Error>> {
+        let recorder = self.shared.lock();
+        let state = recorder.state();
+        if way != Way::Back && state.status() != RunStatus::RollingBack {
+            return None;
+        }
+        let step = state.halted_step();
+        let error = step.and_then(|step| state.steps()[step].error());
+        let message = error.map_or_else(|| "it is taken back".to_owned(), |error| error.message.clone());
+        Some(Halt { step, cause: Cause::Earlier { message } })
+    }
+
+    /// Makes the run ready to go backwards, where it is to.
+    fn goes_back(&self, cause: &Cause<P::Error>, failed: &FailureRecord) -> bool {
+        let mut recorder = self.shared.lock();
+        let state = recorder.state();
+        let is_asked_for = match cause {
+            Cause::Earlier { .. } => true,
+            Cause::Cancelled => self.terms.settings.rollback_on_cancel,
+            _ => state.plan().on_failure == OnFailure::Rollback,
+        };
+        if !is_asked_for || recorder.is_broken() || state.to_undo().is_empty() {
+            return false;
+        }
+        // A run that no step stopped has to end before it can go back.
+        if state.status() == RunStatus::Running && state.halted_step().is_none() {
+            recorder.end(cause.status(), Some(failed.clone()));
+        }
+        recorder.reopen();
+        true
+    }
+}
+
+/// Ends a run that did all that it was to do.
+fn report<W: Workflow, E: StepError>(mut recorder: Box<Recorder>) -> Result<Report<W>, Failure<W, E>> {
+    if recorder.state().status() == RunStatus::Running {
+        let is_complete = recorder.state().steps().iter().all(|step| step.status().is_settled());
+        if is_complete {
+            recorder.finish()
+        } else {
+            recorder.end_early()
+        };
+    }
+    match recorder.take_fault() {
+        Some(error) => Err(Failure::new(recorder, None, Cause::Journal(error))),
+        None => Ok(Report::new(recorder)),
+    }
+}
