@@ -1,7 +1,9 @@
 //! Runs that the runner drives, against a handler that does what each test tells it to.
 
 mod context;
+mod faults;
 mod graph;
+mod inside;
 mod nested;
 mod resume;
 mod retry;

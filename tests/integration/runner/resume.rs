@@ -1,15 +1,12 @@
 //! Runs that go on under their id, journals that fail, and who else watches.
 
 use std::fmt::Debug;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use step_machine::event::{Event, Kind, Reason, RunStatus, StepStatus};
-use step_machine::{
-    Cause, Journal, JournalError, MemoryJournal, Observer, OnFailure, RunId, RunState, StepContext, Workflow,
-};
+use step_machine::{MemoryJournal, Observer, RunState, StepContext, Workflow};
 
 use super::{Act::*, Acts, Diamond, Line, about, statuses};
 use crate::support::{Recorded, TextJournal, Trouble};
@@ -55,90 +52,6 @@ async fn in_parallel_as_far_as_a_step_is_that_step_and_what_it_needs() {
     use StepStatus::{Completed, Pending};
     assert_eq!(statuses(report.state()), [Completed, Pending, Completed, Pending, Pending]);
     assert_eq!(report.state().status(), RunStatus::Cancelled);
-}
-
-/// Refuses one write and would take the next again.
-struct Faulty {
-    kept: TextJournal,
-    writes: AtomicUsize,
-    refused: usize,
-    /// The bodies that were called by then.
-    acts: Arc<Acts>,
-    bodies: AtomicUsize,
-}
-
-impl Journal for Faulty {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        if self.writes.fetch_add(1, Ordering::Relaxed) + 1 == self.refused {
-            self.bodies.store(self.acts.calls().len(), Ordering::Relaxed);
-            return Err(JournalError::Write { run: run.clone(), source: "the disk is full".into() });
-        }
-        self.kept.append(run, events)
-    }
-
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        self.kept.load(run)
-    }
-
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        self.kept.runs()
-    }
-}
-
-fn is_full(cause: &Cause<Trouble>, error: Option<&JournalError>) -> bool {
-    matches!(cause, Cause::Journal(JournalError::Write { .. })) || matches!(error, Some(JournalError::Write { .. }))
-}
-
-#[tokio::test(start_paused = true)]
-async fn wherever_the_journal_fails_no_body_begins_after_it_and_the_run_can_go_on() {
-    for refused in 1.. {
-        let acts = Arc::new(Acts::new().on("build", [Refuse]).on("scan", [Refuse]));
-        let kept = TextJournal::new();
-        let (writes, bodies) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let journal = Arc::new(Faulty { kept: kept.clone(), writes, refused, acts: acts.clone(), bodies });
-        let ended = Line::run(&*acts).id("r").journal(journal.clone()).await;
-        let failure = match ended {
-            Ok(_) => {
-                assert!(journal.writes.load(Ordering::Relaxed) < refused, "{refused}");
-                return assert!(refused > 14);
-            }
-            Err(failure) => failure,
-        };
-        assert!(is_full(failure.cause(), failure.journal_error()), "{refused}: {failure:?}");
-        assert_eq!(journal.bodies.load(Ordering::Relaxed), acts.calls().len(), "{refused}: {:?}", acts.calls());
-        assert_eq!(journal.writes.load(Ordering::Relaxed), refused, "nothing is written after it");
-        drop(failure);
-        let completed = kept.fold("r").unwrap();
-        let calls = acts.calls().len();
-        let report = Line::run(&*acts).id("r").journal(kept.clone()).await.unwrap();
-        assert_eq!(report.state().status(), RunStatus::Completed);
-        let again = &acts.calls()[calls..];
-        let done = completed.iter().flat_map(|state| state.plan().steps.iter().zip(state.steps()));
-        for (info, _) in done.filter(|(_, step)| step.status().is_settled()) {
-            assert!(!again.contains(&info.id), "{refused}: `{}` ran again in {again:?}", info.id);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_journal_that_fails_in_a_parallel_run_or_a_rollback_loses_nothing() {
-    for refused in 1.. {
-        let acts = Arc::new(Acts::new().on("join", [Refuse]).on("undo left", [Refuse]));
-        let kept = TextJournal::new();
-        let (writes, bodies) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let journal = Arc::new(Faulty { kept: kept.clone(), writes, refused, acts: acts.clone(), bodies });
-        let run = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).max_parallel(NonZeroUsize::MIN);
-        let failure = run.journal(journal.clone()).await.unwrap_err();
-        if journal.writes.load(Ordering::Relaxed) < refused {
-            return assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack);
-        }
-        assert!(is_full(failure.cause(), failure.journal_error()), "{refused}: {failure:?}");
-        assert_eq!(journal.bodies.load(Ordering::Relaxed), acts.calls().len(), "{refused}: {:?}", acts.calls());
-        drop(failure);
-        let end = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).journal(kept.clone()).await;
-        let status = kept.fold("r").unwrap().unwrap().status();
-        assert!(matches!(status, RunStatus::RolledBack | RunStatus::Completed), "{refused}: {status} {end:?}");
-    }
 }
 
 /// An observer that always panics.

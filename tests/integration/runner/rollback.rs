@@ -251,3 +251,12 @@ async fn an_effect_that_is_to_stay_is_left_out_of_the_first_rollback_too() {
     use StepStatus::{Completed, Failed, Undone};
     assert_eq!(statuses(failure.state().unwrap()), [Undone, Completed, Undone, Completed, Undone, Failed]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_passes_in_the_last_step_fails_nothing_where_all_is_settled() {
+    let acts = Acts::new().on("scan", [Hang]);
+    let run = Line::run(&acts).only_until(Line::Scan).deadline(Duration::from_secs(5));
+    let report = run.await.unwrap();
+    assert_eq!(report.warnings().collect::<Vec<_>>(), [Line::Scan]);
+    assert_eq!(report.state().status(), RunStatus::Cancelled);
+}

@@ -1,0 +1,113 @@
+//! A journal that fails, at every write that a run asks of it.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use step_machine::event::{Event, RunStatus};
+use step_machine::{Cause, Journal, JournalError, OnFailure, RunId};
+
+use super::{Act::*, Acts, Diamond, Line};
+use crate::support::{TextJournal, Trouble};
+
+/// Refuses one write and would take the next again: whoever goes on after a fault leaves a trace.
+#[derive(Clone)]
+pub(super) struct Faulty {
+    kept: TextJournal,
+    writes: Arc<AtomicUsize>,
+    refused: usize,
+    /// Only the writes of this run count.
+    only: Option<RunId>,
+    acts: Arc<Acts>,
+    bodies: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    pub(super) fn refusing(refused: usize, acts: &Arc<Acts>) -> Self {
+        let (kept, acts) = (TextJournal::new(), acts.clone());
+        Self { kept, writes: Arc::default(), refused, only: None, acts, bodies: Arc::default() }
+    }
+
+    pub(super) fn of(self, run: &str) -> Self {
+        Self { only: Some(run.into()), ..self }
+    }
+
+    fn writes(&self) -> usize {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// How many bodies had been called when the write was refused.
+    pub(super) fn bodies(&self) -> usize {
+        self.bodies.load(Ordering::Relaxed)
+    }
+}
+
+impl Journal for Faulty {
+    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
+        let counts = self.only.as_ref().is_none_or(|only| only == run);
+        if counts && self.writes.fetch_add(1, Ordering::Relaxed) + 1 == self.refused {
+            self.bodies.store(self.acts.calls().len(), Ordering::Relaxed);
+            return Err(JournalError::Write { run: run.clone(), source: "the disk is full".into() });
+        }
+        self.kept.append(run, events)
+    }
+
+    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
+        self.kept.load(run)
+    }
+
+    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
+        self.kept.runs()
+    }
+}
+
+fn is_full(cause: &Cause<Trouble>, error: Option<&JournalError>) -> bool {
+    matches!(cause, Cause::Journal(JournalError::Write { .. })) || matches!(error, Some(JournalError::Write { .. }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn wherever_the_journal_fails_no_body_begins_after_it_and_the_run_can_go_on() {
+    for refused in 1.. {
+        let acts = Arc::new(Acts::new().on("build", [Refuse]).on("scan", [Refuse]));
+        let kept = TextJournal::new();
+        let journal = Faulty { kept: kept.clone(), ..Faulty::refusing(refused, &acts) };
+        let ended = Line::run(&*acts).id("r").journal(journal.clone()).await;
+        let Err(failure) = ended else {
+            assert!(journal.writes() < refused, "{refused}");
+            return assert!(refused > 14);
+        };
+        assert!(is_full(failure.cause(), failure.journal_error()), "{refused}: {failure:?}");
+        assert_eq!(journal.bodies(), acts.calls().len(), "{refused}: {:?}", acts.calls());
+        assert_eq!(journal.writes(), refused, "nothing is written after it");
+        drop(failure);
+        let completed = kept.fold("r").unwrap();
+        let calls = acts.calls().len();
+        let report = Line::run(&*acts).id("r").journal(kept.clone()).await.unwrap();
+        assert_eq!(report.state().status(), RunStatus::Completed);
+        let again = &acts.calls()[calls..];
+        let done = completed.iter().flat_map(|state| state.plan().steps.iter().zip(state.steps()));
+        for (info, _) in done.filter(|(_, step)| step.status().is_settled()) {
+            assert!(!again.contains(&info.id), "{refused}: `{}` ran again in {again:?}", info.id);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_fails_in_a_parallel_run_or_a_rollback_loses_nothing() {
+    for refused in 1.. {
+        let acts = Arc::new(Acts::new().on("join", [Refuse]).on("undo left", [Refuse]));
+        let kept = TextJournal::new();
+        let journal = Faulty { kept: kept.clone(), ..Faulty::refusing(refused, &acts) };
+        let run = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).max_parallel(NonZeroUsize::MIN);
+        let failure = run.journal(journal.clone()).await.unwrap_err();
+        if journal.writes() < refused {
+            return assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack);
+        }
+        assert!(is_full(failure.cause(), failure.journal_error()), "{refused}: {failure:?}");
+        assert_eq!(journal.bodies(), acts.calls().len(), "{refused}: {:?}", acts.calls());
+        drop(failure);
+        let end = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).journal(kept.clone()).await;
+        let status = kept.fold("r").unwrap().unwrap().status();
+        assert!(matches!(status, RunStatus::RolledBack | RunStatus::Completed), "{refused}: {status} {end:?}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Workflows that a body runs inside of its step.
+
+use std::sync::Arc;
+
+use step_machine::event::RunStatus;
+use step_machine::{Failure, StepContext, StepError, Workflow};
+
+use super::nested::{Docker, told};
+use super::{Act::*, Acts, Diamond, since};
+use crate::support::{Recorded, TextJournal, Trouble};
+
+#[derive(Debug, thiserror::Error, StepError)]
+enum Inside {
+    #[error(transparent)]
+    #[step_error(transparent)]
+    Docker(#[from] Failure<Docker, Trouble>),
+    #[error(transparent)]
+    #[step_error(transparent)]
+    Diamond(#[from] Failure<Diamond, Trouble>),
+    #[error("not now")]
+    NotNow,
+}
+
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+#[workflow(on_failure = "rollback")]
+enum Both {
+    #[step(undo, timeout = "10s", retry(attempts = 2, delay = "0s", jitter = false))]
+    Containers,
+    Check,
+}
+
+/// Runs the same workflow twice in one step.
+struct Twice(Arc<Acts>);
+
+impl BothHandler for Twice {
+    type Error = Inside;
+
+    async fn containers(&self, cx: &mut StepContext) -> Result<(), Inside> {
+        cx.nested(Docker::run(&*self.0).id("a")).await?;
+        cx.nested(Docker::run(&*self.0).id("b")).await?;
+        Ok(())
+    }
+
+    async fn undo_containers(&self, cx: &mut StepContext) -> Result<(), Inside> {
+        cx.nested(Docker::run(&*self.0).id("b")).await?;
+        cx.nested(Docker::run(&*self.0).id("a")).await?;
+        Ok(())
+    }
+
+    async fn check(&self, _: &mut StepContext) -> Result<(), Inside> {
+        Err(Inside::NotNow)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_may_run_a_workflow_twice_under_ids_of_their_own() {
+    let (acts, seen) = (Arc::new(Acts::new().on("start", [Done, Refuse])), Recorded::new());
+    let failure = Both::run(&Twice(acts.clone())).id("b").observe(seen.clone()).await.unwrap_err();
+    assert_eq!(failure.step(), Some(Both::Check));
+    assert_eq!(
+        acts.calls(),
+        ["pull", "start", "pull", "start", "start", "undo start", "undo pull", "undo start", "undo pull"]
+    );
+    let ends: Vec<_> = told(&seen).into_iter().filter(|line| line.contains("run_end")).collect();
+    assert_eq!(
+        ends,
+        [
+            "b/containers/a: run_end completed",
+            "b/containers/b: run_end failed",
+            "b/containers/b: run_end completed",
+            "b/containers/b: run_end rolled_back",
+            "b/containers/a: run_end rolled_back",
+            "b: run_end rolled_back",
+        ]
+    );
+}
+
+/// Runs parallel steps as tasks of the runtime inside a step.
+struct Spawning(Arc<Acts>);
+
+impl BothHandler for Spawning {
+    type Error = Inside;
+
+    async fn containers(&self, cx: &mut StepContext) -> Result<(), Inside> {
+        cx.nested(Diamond::run(self.0.clone())).await?;
+        Ok(())
+    }
+
+    async fn undo_containers(&self, cx: &mut StepContext) -> Result<(), Inside> {
+        cx.nested(Diamond::run(self.0.clone())).await?;
+        Ok(())
+    }
+
+    async fn check(&self, _: &mut StepContext) -> Result<(), Inside> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_inside_that_is_cut_off_has_ended_before_the_next_attempt() {
+    let acts = Arc::new(Acts::new().on("left", [Hang]));
+    let (seen, journal) = (Recorded::new(), TextJournal::new());
+    Both::run(&Spawning(acts.clone())).id("b").observe(seen.clone()).journal(journal.clone()).await.unwrap();
+    assert_eq!(
+        since(&seen, "step_end left")[..8],
+        [
+            "step_end left cancelled, dropped",
+            "run_end cancelled",
+            "step_retry containers in 0ns after timeout",
+            "step_start containers #2",
+            "run_resume",
+            "step_update containers 0.6",
+            "step_start left #2 interrupted",
+            "step_end left completed #2",
+        ]
+    );
+    let inside = journal.fold("b/containers/diamond").unwrap().unwrap();
+    assert_eq!(inside.status(), RunStatus::Completed);
+    assert_eq!((acts.called("fetch"), acts.called("left"), acts.called("left left")), (1, 2, 1));
+}
