@@ -178,8 +178,7 @@ impl<E: StepError> Cause<E> {
     pub(crate) fn advice(&self) -> Advice {
         match self {
             Self::Error(error) => advice(error),
-            Self::Timeout { .. } => Advice::default(),
-            Self::Injected => Advice::default(),
+            Self::Timeout { .. } | Self::Injected => Advice::default(),
             Self::Nested(failure) => advice(&**failure),
             _ => Advice { fatal: true, retry_after: None },
         }

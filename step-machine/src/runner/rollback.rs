@@ -74,6 +74,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             return false;
         }
         pause(delay, &self.shared.stop, Level::Now).await;
+        // Cut short by a cancel, no other attempt begins.
         !self.shared.stop.is(Level::Now)
     }
 }

@@ -82,7 +82,7 @@ pub(super) fn check(ran: &Ran) -> TestCaseResult {
         let (found, all) = (calls(ran, step, Part::Run), fate(scene, step).1);
         let comes = match stopped {
             None => *is_wanted,
-            Some(stopper) if !scene.plan.parallel => *is_wanted && step <= stopper,
+            Some(last) if !scene.plan.parallel => *is_wanted && step <= last,
             // How far the steps beside the one that failed had come depends on who was quicker.
             Some(_) => {
                 prop_assert!(found <= all, "step {step} was called {found} times, which has at most {all} attempts");

@@ -184,7 +184,9 @@ prop_compose! {
         until in prop::option::weighted(0.15, 0..count),
         skips in prop::collection::vec(0..count, 0..3),
         kept in prop::collection::vec(0..count, 0..2),
-        (stop_at, cancel_at, rollback_deadline, dropped_at) in (moments(3), moments(2), moments(7), moments(1)),
+        (stop_at, cancel_at, dropped_at) in (moments(3), moments(2), moments(1)),
+        // More often: only a run that goes back heeds it.
+        rollback_deadline in prop::option::weighted(0.4, (0..4_u64).prop_map(|tens| tens * 10 + 7)),
         has_journal: bool,
     ) -> Rules {
         let [cancel_siblings, rollback_on_cancel, has_tasks] = flags;
