@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
-/// How long a client may take to say what it wants, and the longest head of a request or an answer.
+/// How long the other side may take to say something, and the longest head of a request or an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_HEAD: u64 = 16 * 1024;
 
@@ -58,12 +58,15 @@ pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str) -> io::Re
     }
 }
 
-/// Asks, and reads the whole answer.
+/// Asks, and reads the whole answer, for no longer than [`PATIENCE`].
 pub(crate) async fn get(address: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
-    let mut incoming = ask(address, method, path).await?;
-    let mut body = Vec::new();
-    (&mut incoming.body).take(incoming.length).read_to_end(&mut body).await?;
-    Ok(Answer { status: incoming.status, body })
+    let whole = async {
+        let mut incoming = ask(address, method, path).await?;
+        let mut body = Vec::new();
+        (&mut incoming.body).take(incoming.length).read_to_end(&mut body).await?;
+        Ok(Answer { status: incoming.status, body })
+    };
+    tokio::time::timeout(PATIENCE, whole).await.map_err(io::Error::from).and_then(|answer| answer)
 }
 
 fn status_of(line: &str) -> io::Result<u16> {

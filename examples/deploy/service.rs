@@ -84,10 +84,9 @@ fn spawn(place: &Place, folder: &Path, start: &str) -> io::Result<Child> {
 
 /// Ends the service, and waits until nothing answers any more; whether there was one.
 pub(crate) async fn stop(place: &Place, identity: &Identity) -> io::Result<bool> {
-    gone(fs::remove_file(place.wanted()))?;
     let (begun, end) = (Instant::now(), format!("/end/{}", identity.token));
     let mut was_up = false;
-    // It ends by itself as well, now that it is not wanted; this way it takes no time. Another answer is not from it.
+    // Another answer is not from a service of ours.
     while http::get(identity.address, "POST", &end).await.is_ok_and(|answer| answer.status == 200) {
         was_up = true;
         if begun.elapsed() > PATIENCE {
@@ -95,6 +94,8 @@ pub(crate) async fn stop(place: &Place, identity: &Identity) -> io::Result<bool>
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    // One that does not answer, or not yet, ends when it is not wanted any more.
+    gone(fs::remove_file(place.wanted()))?;
     Ok(was_up)
 }
 

@@ -102,7 +102,8 @@ fn step_id<W: Workflow + Clone>() -> impl TypedValueParser<Value = W> {
 /// Takes the ids of some of the steps of `W`, and lists them where it is given another one.
 fn step_id_where<W: Workflow + Clone>(may: fn(&StepInfo) -> bool) -> impl TypedValueParser<Value = W> {
     let steps = W::plan().steps.iter().filter(|step| may(step));
-    let ids = steps.map(|step| PossibleValue::new(step.id.as_str()).help(step.description.as_str()));
+    // What more there is to say of a step has no room here.
+    let ids = steps.map(|step| PossibleValue::new(step.id.as_str()).help(step.description.lines().next()));
     PossibleValuesParser::new(ids.collect::<Vec<_>>())
         .try_map(|id| W::from_id(&id).ok_or_else(|| format!("`{}` has no step `{id}`", W::NAME)))
 }

@@ -12,6 +12,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// To the start of the line, and nothing left on it.
 const CLEAR: &str = "\r\x1b[K";
 
+/// How much of a line is shown: what a terminal of the usual width has room for.
+const WIDTH: usize = 79;
+
 /// Without and with lines that are too long going on on the next one: the live line must stay one, however narrow.
 const NO_WRAP: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
@@ -132,7 +135,7 @@ impl<W: Write> Sheet<W> {
     }
 
     fn status_line(&self) -> String {
-        let text = self.status.as_ref().map(|status| status.text(Instant::now()));
+        let text = self.status.as_ref().map(|status| cut(status.text(Instant::now())));
         text.map(|text| format!("{NO_WRAP}{text}{WRAP}")).unwrap_or_default()
     }
 
@@ -142,6 +145,11 @@ impl<W: Write> Sheet<W> {
             self.broken = self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush()).is_err();
         }
     }
+}
+
+/// A text that is too long ends in `…`.
+fn cut(text: String) -> String {
+    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH - 1).chain(['…']).collect() }
 }
 
 impl Drop for Ticker {
@@ -187,6 +195,13 @@ mod tests {
         let status = Status { wait, ..begun };
         assert_eq!(text(&status, 1), "> 2/3  Start      1.0 s  49 %, in 3.0 s attempt 2 of 3: refused");
         assert_eq!(text(&status, 9), "> 2/3  Start      9.0 s  49 %, in 0.0 s attempt 2 of 3: refused");
+    }
+
+    #[test]
+    fn it_is_no_longer_than_a_line() {
+        let long = cut("ä".repeat(80));
+        assert_eq!((long.chars().count(), long.ends_with("ä…")), (79, true));
+        assert_eq!(cut("ä".repeat(79)), "ä".repeat(79));
     }
 
     #[test]

