@@ -29,6 +29,7 @@ fn misuse_is_explained() {
     cases.compile_fail("ui/workflow/**/*.rs");
     cases.compile_fail("ui/step_error/*.rs");
     cases.compile_fail("ui/machine/*.rs");
+    cases.compile_fail("ui/handler/*.rs");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use step_machine_examples::cli::{self, FlowArgs, give_up};
+use step_machine_examples::cli::{self, FlowArgs, SiteArgs, give_up};
 use step_machine_examples::environment::Environment;
 use step_machine_examples::steps::ConfigureStep;
 
@@ -24,16 +24,19 @@ use sabotage::Saboteur;
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
+    place: SiteArgs,
+    #[command(flatten)]
     flow: FlowArgs<ConfigureStep>,
 }
 
 fn main() -> ExitCode {
-    configure(&Cli::parse().flow).unwrap_or_else(|error| give_up(&*error, cli::FAILED))
+    let cli = Cli::parse();
+    configure(&cli.place, &cli.flow).unwrap_or_else(|error| give_up(&*error, cli::FAILED))
 }
 
 /// Sets the instance up, and tells how that went.
-fn configure(flow: &FlowArgs<ConfigureStep>) -> Result<ExitCode, Box<dyn Error>> {
-    let site = flow.site()?;
+fn configure(place: &SiteArgs, flow: &FlowArgs<ConfigureStep>) -> Result<ExitCode, Box<dyn Error>> {
+    let site = place.site()?;
     let environment = Environment::load(&site)?;
     let mut machine = flow.machine(ConfigureStep::machine()).input(environment.instance());
     if let Some(step) = flow.fail_at {
@@ -47,7 +50,7 @@ fn configure(flow: &FlowArgs<ConfigureStep>) -> Result<ExitCode, Box<dyn Error>>
             Ok(code)
         }
         Err(failure) => {
-            flow.failed(&mut failure.into_context(), &site);
+            flow.failed(&mut failure.into_context(), &site.traces());
             Ok(ExitCode::from(cli::FAILED))
         }
     }

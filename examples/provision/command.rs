@@ -1,19 +1,16 @@
-//! The command that brings up an instance.
+//! What the steps do that bring up an instance. Who walks them stands in `machine.rs` and `handler.rs`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use step_machine::{Failure, MachineBuilder, Report, StepContext};
+use step_machine::StepContext;
+use step_machine::process::Command;
 use step_machine_examples::instance::{self, Client, Request};
 use step_machine_examples::site::Site;
-use step_machine_examples::steps::provision_step::{
-    CloudInitWait, GetInstanceInfo, OpenTofuApply, OpenTofuInit, OpenTofuPlan, OpenTofuValidate,
-    RenderAnsibleTemplates, RenderOpenTofuTemplates, WaitSshConnectivity,
-};
-use step_machine_examples::steps::{InstanceInfo, ProvisionStep};
-use step_machine_examples::{process, template};
+use step_machine_examples::steps::InstanceInfo;
+use step_machine_examples::template;
 
 use crate::error::ProvisionError;
 
@@ -23,7 +20,8 @@ const FIRST_BOOT: Duration = Duration::from_secs(10);
 /// How the lines begin by which `tofu` says what it did.
 const OUTCOMES: [&str; 5] = ["OpenTofu has been", "Success!", "Plan:", "Apply complete!", "Destroy complete!"];
 
-pub(crate) type ProvisionFailure = Failure<ProvisionStep, ProvisionError>;
+/// Why [`CloudInitWait`](step_machine_examples::steps::ProvisionStep::CloudInitWait) is skipped.
+pub(crate) const NOT_WANTED: &str = "nobody wants to wait for it";
 
 /// Brings up one instance.
 pub(crate) struct ProvisionCommand {
@@ -31,50 +29,21 @@ pub(crate) struct ProvisionCommand {
     pub(crate) name: String,
     pub(crate) port: u16,
     pub(crate) token: String,
+    /// How long the first boot of the instance takes.
+    pub(crate) boot_seconds: u64,
     pub(crate) wait_for_cloud_init: bool,
     /// This program, which is also what OpenTofu runs to start the instance.
     pub(crate) program: PathBuf,
 }
 
 impl ProvisionCommand {
-    /// The steps, in order. Where it stopped, the failure says.
-    pub(crate) async fn execute(
-        &self,
-        machine: MachineBuilder<ProvisionStep>,
-    ) -> Result<(Report<ProvisionStep>, InstanceInfo), ProvisionFailure> {
-        let run = machine.begin()?;
-        let run = run.step(RenderOpenTofuTemplates, |_| self.render_tofu())?;
-        let run = run.step_async(OpenTofuInit, async |cx| self.tofu("init", &["-input=false"], cx).await).await?;
-        let run = run.step_async(OpenTofuValidate, async |cx| self.tofu("validate", &[], cx).await).await?;
-        let run = run.step_async(OpenTofuPlan, async |cx| self.plan(cx).await).await?;
-        let run = run.step_async(OpenTofuApply, async |cx| self.apply(cx).await).await?;
-        let (run, instance) = run.step_async(GetInstanceInfo, async |cx| self.instance(cx).await).await?;
-        let run = run.step(RenderAnsibleTemplates, |_| self.render_ansible(&instance))?;
-        // Waits on this thread, for a few seconds at most; a Ctrl-C takes effect at the next `await`, if it comes to one.
-        let run = run.step_retry(WaitSshConnectivity, |cx| self.connect(&instance, cx))?;
-        let run = if self.wait_for_cloud_init {
-            run.step_async(CloudInitWait, async |cx| self.first_boot(&instance, cx).await).await?
-        } else {
-            run.skip(CloudInitWait, "nobody wants to wait for it")
-        };
-        Ok((run.finish()?, instance))
-    }
-
-    /// Takes back what `step` has done, or has half done.
-    pub(crate) async fn undo(&self, step: ProvisionStep, cx: &mut StepContext) -> Result<(), ProvisionError> {
-        match step {
-            ProvisionStep::OpenTofuApply => self.destroy(cx).await,
-            // No other step declares an undo.
-            _ => Ok(()),
-        }
-    }
-
-    fn render_tofu(&self) -> Result<(), ProvisionError> {
+    pub(crate) fn render_tofu(&self) -> Result<(), ProvisionError> {
         let variables = TofuVariables {
             name: &self.name,
             ip: Ipv4Addr::LOCALHOST.into(),
             port: self.port,
             token: &self.token,
+            boot_seconds: self.boot_seconds,
             program: self.program.display().to_string(),
             user_data: self.site.user_data().display().to_string(),
             folder: self.site.instance().display().to_string(),
@@ -84,15 +53,23 @@ impl ProvisionCommand {
         self.render("OpenTofu", "tofu/user-data.json", &variables)
     }
 
-    async fn plan(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+    pub(crate) async fn init(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        self.tofu("init", &["-input=false"], cx).await
+    }
+
+    pub(crate) async fn validate(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        self.tofu("validate", &[], cx).await
+    }
+
+    pub(crate) async fn plan(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
         self.tofu("plan", &["-input=false", "-out=instance.tfplan"], cx).await
     }
 
-    async fn apply(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+    pub(crate) async fn apply(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
         self.tofu("apply", &["-input=false", "instance.tfplan"], cx).await
     }
 
-    async fn instance(&self, cx: &mut StepContext) -> Result<InstanceInfo, ProvisionError> {
+    pub(crate) async fn instance(&self, cx: &mut StepContext) -> Result<InstanceInfo, ProvisionError> {
         let outputs = self.run_tofu("output", &["-json"], cx).await?;
         let outputs: Outputs = serde_json::from_str(&outputs).map_err(ProvisionError::Outputs)?;
         let instance = InstanceInfo { name: outputs.name.value, ip: outputs.ip.value, port: outputs.port.value };
@@ -100,20 +77,21 @@ impl ProvisionCommand {
         Ok(instance)
     }
 
-    fn render_ansible(&self, instance: &InstanceInfo) -> Result<(), ProvisionError> {
+    pub(crate) fn render_ansible(&self, instance: &InstanceInfo) -> Result<(), ProvisionError> {
         let variables = AnsibleVariables { instance, token: &self.token };
         self.render("Ansible", "ansible/inventory.json", &variables)?;
         self.render("Ansible", "ansible/variables.json", &variables)
     }
 
-    fn connect(&self, instance: &InstanceInfo, cx: &mut StepContext) -> Result<(), ProvisionError> {
+    /// Waits on this thread, for a second at most.
+    pub(crate) fn connect(&self, instance: &InstanceInfo, cx: &mut StepContext) -> Result<(), ProvisionError> {
         let address = instance.address();
         let greeting = Client::new(address, &*self.token).greeting();
         cx.message(greeting.map_err(|source| ProvisionError::Unreachable { address, source })?);
         Ok(())
     }
 
-    async fn first_boot(&self, instance: &InstanceInfo, cx: &mut StepContext) -> Result<(), ProvisionError> {
+    pub(crate) async fn first_boot(&self, instance: &InstanceInfo, cx: &mut StepContext) -> Result<(), ProvisionError> {
         let client = Client::new(instance.address(), &*self.token);
         let answer = tokio::time::timeout(FIRST_BOOT, client.ask_async(Request::FirstBoot)).await;
         let answer = answer.map_err(|_| ProvisionError::FirstBootTimeout { limit: FIRST_BOOT })?;
@@ -121,7 +99,7 @@ impl ProvisionCommand {
         Ok(())
     }
 
-    async fn destroy(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+    pub(crate) async fn destroy(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
         self.tofu("destroy", &["-input=false", "-auto-approve"], cx).await?;
         // OpenTofu itself leaves out the destroy-time provisioners of a resource that it had only half created.
         instance::stop(&self.site.user_data()).map_err(ProvisionError::Leftover)
@@ -148,11 +126,12 @@ impl ProvisionCommand {
         arguments: &[&str],
         cx: &mut StepContext,
     ) -> Result<String, ProvisionError> {
-        let mut command = tokio::process::Command::new(self.site.tofu_program());
+        let mut command = Command::new(self.site.tofu_program());
         command.arg(verb).args(arguments).current_dir(self.site.tofu());
         // Not the place for colours and questions.
         command.env("TF_IN_AUTOMATION", "1").env("TF_CLI_ARGS", "-no-color");
-        process::run(command, cx).await.map_err(|source| ProvisionError::of_tofu(verb, source))
+        let output = cx.command(command).await.map_err(|source| ProvisionError::of_tofu(verb, source))?;
+        Ok(output.stdout().end().to_owned())
     }
 }
 
@@ -162,6 +141,7 @@ struct TofuVariables<'a> {
     ip: IpAddr,
     port: u16,
     token: &'a str,
+    boot_seconds: u64,
     program: String,
     user_data: String,
     folder: String,

@@ -1,14 +1,27 @@
-//! The command from its begin to whatever end it comes to.
+//! Who walks the steps, and how that may end.
 
 use std::error::Error;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use step_machine::event::{EventType, FailureRecord, Kind};
-use step_machine::observe::{Callbacks, callbacks};
-use step_machine::{FailureContext, MachineBuilder, Report};
+use clap::ValueEnum;
+use step_machine::{FailureContext, Report};
+use step_machine_examples::cli::FlowArgs;
 use step_machine_examples::steps::{InstanceInfo, ProvisionStep};
 
 use crate::command::ProvisionCommand;
+use crate::sabotage::Saboteur;
+use crate::{handler, machine};
+
+/// Who walks the steps. What the steps do is the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drive {
+    /// The machine: one typed call for each step. A Ctrl-C ends the running step at once, and removes all that was made;
+    /// while a failed run is taken back, a Ctrl-C has no effect
+    #[default]
+    Machine,
+    /// The runner: one method for each step. A Ctrl-C lets the running step finish and then takes back the run, a second
+    /// one ends the step at once; likewise the first lets a rollback go on, and the second cuts it off
+    Runner,
+}
 
 /// How a run ended.
 pub(crate) enum Outcome {
@@ -17,54 +30,24 @@ pub(crate) enum Outcome {
     Cancelled(FailureContext<ProvisionStep>),
 }
 
-/// Runs the command to its end, its failure or a Ctrl-C, and takes back what it leaves half done.
-pub(crate) async fn drive(
-    command: &ProvisionCommand,
-    machine: MachineBuilder<ProvisionStep>,
-    rollback: bool,
-) -> Result<Outcome, Box<dyn Error>> {
-    let last = LastFailure::default();
-    let ended = tokio::select! {
-        // First: a run that fails at the very moment of a Ctrl-C counts as cancelled.
-        biased;
-        signal = tokio::signal::ctrl_c() => Err(signal),
-        ended = command.execute(machine.observe(last.keeper())) => Ok(ended),
-    };
-    // From here on a Ctrl-C has no effect: taking back is not to be left half done.
-    match ended {
-        Ok(Ok((report, instance))) => Ok(Outcome::Up(report, instance)),
-        Ok(Err(failure)) if rollback => {
-            let failure = failure.rollback_async(async |step, cx| command.undo(step, cx).await).await;
-            Ok(Outcome::Failed(failure.into_context()))
-        }
-        Ok(Err(failure)) => Ok(Outcome::Failed(failure.into_context())),
-        Err(signal) => {
-            signal?;
-            if rollback {
-                // The run is over, and a killed `tofu` may have left its state locked: no way but the direct one.
-                command.site.clear()?;
+impl Drive {
+    /// Runs the command to whatever end it comes to.
+    pub(crate) async fn run(
+        self,
+        command: &ProvisionCommand,
+        flow: &FlowArgs<ProvisionStep>,
+        rollback: bool,
+    ) -> Result<Outcome, Box<dyn Error>> {
+        let (input, saboteur) = (command.site.root(), Saboteur::new(flow.fail_at, command));
+        match self {
+            Self::Machine => {
+                let machine = flow.machine(ProvisionStep::machine()).input(input).observe(saboteur);
+                machine::drive(command, machine, rollback).await
             }
-            Ok(Outcome::Cancelled(last.context()?))
-        }
-    }
-}
-
-/// What the last event of a run knows of its failure. A run whose future is dropped hands out nothing else.
-#[derive(Default)]
-struct LastFailure(Arc<Mutex<Option<FailureRecord>>>);
-
-impl LastFailure {
-    fn keeper(&self) -> Callbacks {
-        let kept = self.0.clone();
-        callbacks().on(EventType::RunEnd, move |event| {
-            if let Kind::RunEnd(end) = &event.kind {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&end.failure);
+            Self::Runner => {
+                let runner = flow.runner(ProvisionStep::run(command)).input(input).observe(saboteur);
+                handler::drive(runner, rollback).await
             }
-        })
-    }
-
-    fn context(&self) -> Result<FailureContext<ProvisionStep>, Box<dyn Error>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(FailureContext::from_record(kept.ok_or("the run ended without a record of it")?)?)
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use step_machine::StepError;
+use step_machine::process::CommandError;
 use step_machine_examples::instance::AskError;
-use step_machine_examples::process::CommandError;
 use step_machine_examples::template::TemplateError;
 
 /// Each error knows its kind. Which step it stopped is none of its business: the run knows.
@@ -42,8 +42,8 @@ impl ProvisionError {
     /// A `tofu` that says no is another kind of trouble than one that does not run.
     pub(crate) fn of_tofu(verb: &'static str, source: CommandError) -> Self {
         match source {
-            CommandError::NotRun { .. } => Self::Command { verb, source },
             CommandError::Failed { .. } => Self::Infrastructure { verb, source },
+            _ => Self::Command { verb, source },
         }
     }
 }

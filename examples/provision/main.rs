@@ -1,12 +1,18 @@
 //! `cargo run --example provision`: brings up an instance on this machine, step by step, and takes a half-created one
 //! back where a step fails.
 //!
-//! The workflow is [`ProvisionStep`](step_machine_examples::steps::ProvisionStep), the command that runs it stands in
-//! `command.rs`. This file is the program around them: its options, its exit codes, and what a Ctrl-C does.
+//! The workflow is [`ProvisionStep`](step_machine_examples::steps::ProvisionStep), what its steps do stands in
+//! `command.rs`. Two drives walk the same steps: the typed machine in `machine.rs`, the runner in `handler.rs`. They tell
+//! the same and end alike, but for a Ctrl-C. The machine's ends the running step at once and removes all that was made.
+//! The runner's first one lets the running step finish and then undoes what was done; a second one ends the step at once.
+//!
+//! This file is the program around them: its options and its exit codes.
 
 mod command;
 mod drive;
 mod error;
+mod handler;
+mod machine;
 mod sabotage;
 
 use std::error::Error;
@@ -14,6 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use step_machine::event::RunStatus;
 use step_machine_examples::cli::{self, FlowArgs, SiteArgs, complain, give_up, shown, tell};
 use step_machine_examples::environment::{Environment, Provisioning};
 use step_machine_examples::site::Site;
@@ -21,8 +28,7 @@ use step_machine_examples::steps::ProvisionStep;
 use step_machine_examples::{instance, tofu};
 
 use command::ProvisionCommand;
-use drive::{Outcome, drive};
-use sabotage::Saboteur;
+use drive::{Drive, Outcome};
 
 /// Bring up an instance on this machine: a folder and a server on a loopback port.
 ///
@@ -36,19 +42,27 @@ struct Cli {
     #[command(subcommand)]
     other: Option<Other>,
     #[command(flatten)]
-    flow: FlowArgs<ProvisionStep>,
-    #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    flow: FlowArgs<ProvisionStep>,
 }
 
 #[derive(clap::Args)]
 struct Options {
-    /// Leave what a failed run has created, to look into it
+    #[command(flatten)]
+    place: SiteArgs,
+    /// Who walks the steps
+    #[arg(long, value_enum, default_value_t)]
+    drive: Drive,
+    /// Leave what a failed or cancelled run has created, to look into it
     #[arg(long)]
     no_rollback: bool,
     /// Do not wait for the first boot of the instance
     #[arg(long)]
     no_cloud_init: bool,
+    /// How long the first boot takes, to have time for a Ctrl-C; the wait for it ends after 10 seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    boot_seconds: u64,
     /// Use the `tofu` on the PATH (OpenTofu 1.6 or later), and not the built-in stand-in
     #[arg(long)]
     tofu: bool,
@@ -92,7 +106,7 @@ fn main() -> ExitCode {
 
 /// Brings the instance up, and tells how that went.
 fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let site = flow.site()?;
+    let site = options.place.site()?;
     if !site.is_ours()? {
         complain(&format!("error: {} holds something else; name a new folder", shown(site.root())));
         return Ok(ExitCode::from(cli::USAGE));
@@ -109,16 +123,13 @@ fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCo
         name: environment.name().to_owned(),
         port: instance::free_port()?,
         token: instance::new_token(),
+        boot_seconds: options.boot_seconds,
         wait_for_cloud_init: !options.no_cloud_init,
         program,
         site,
     };
-    let mut machine = flow.machine(ProvisionStep::machine()).input(command.site.root());
-    if let Some(step) = flow.fail_at {
-        machine = machine.observe(Saboteur::new(step, &command));
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(drive(&command, machine, !options.no_rollback));
+    let outcome = runtime.block_on(options.drive.run(&command, flow, !options.no_rollback));
     settle(outcome?, environment, &command.site, flow, options)
 }
 
@@ -136,27 +147,31 @@ fn settle(
             let code = flow.completed(&report);
             flow.say(&format!("{} answers at {}", environment.name(), environment.instance().address()));
             flow.say(&format!("environment: {}", shown(&site.environment())));
-            flow.say(&format!("set it up:   {}", flow.place.command_line("configure", "")));
-            flow.say(&format!("end it:      {}", flow.place.command_line("provision", "destroy")));
+            flow.say(&format!("set it up:   {}", options.place.command_line("configure", "")));
+            flow.say(&format!("end it:      {}", options.place.command_line("provision", "destroy")));
             return Ok(code);
         }
         Outcome::Failed(failure) => (failure, cli::FAILED),
         Outcome::Cancelled(failure) => (failure, cli::CANCELLED),
     };
-    flow.failed(&mut failure, site);
-    environment.failed(failure, site)?;
+    flow.failed(&mut failure, &site.traces());
+    let environment = environment.failed(failure, site)?;
     complain(&format!("environment: {}", shown(&site.environment())));
-    if code == cli::CANCELLED && !options.no_rollback {
-        complain("cancelled: what it had created is gone");
-    }
+    let rollback = environment.failure().record().rollback.as_ref();
+    let is_left =
+        |how: &str| complain(&format!("{how}; end it: {}", options.place.command_line("provision", "destroy")));
     if options.no_rollback {
-        complain(&format!("nothing was taken back; end it: {}", flow.place.command_line("provision", "destroy")));
+        is_left("nothing was taken back");
+    } else if rollback.is_some_and(|rollback| rollback.status != RunStatus::RolledBack) {
+        is_left("not everything was taken back");
+    } else if code == cli::CANCELLED {
+        complain("cancelled: what it had created is gone");
     }
     Ok(ExitCode::from(code))
 }
 
 fn destroy(place: &SiteArgs) -> std::io::Result<()> {
-    let was_there = Site::at(&place.dir)?.destroy()?;
+    let was_there = place.site()?.destroy()?;
     let text = if was_there { "the instance is gone" } else { "there is no environment" };
     tell(&format!("{}: {text}", place.dir.display()));
     Ok(())

@@ -18,7 +18,8 @@ use step_machine_examples::steps::ProvisionStep;
 use crate::command::ProvisionCommand;
 
 pub(crate) struct Saboteur {
-    step: ProvisionStep,
+    /// Without one nothing is broken.
+    step: Option<ProvisionStep>,
     site: Site,
     port: u16,
     token: String,
@@ -27,23 +28,14 @@ pub(crate) struct Saboteur {
 }
 
 impl Saboteur {
-    pub(crate) fn new(step: ProvisionStep, command: &ProvisionCommand) -> Self {
+    pub(crate) fn new(step: Option<ProvisionStep>, command: &ProvisionCommand) -> Self {
         let (site, token) = (command.site.clone(), command.token.clone());
         Self { step, site, port: command.port, token, squatter: None }
     }
 
-    /// The step at whose start the damage is done.
-    fn moment(&self) -> ProvisionStep {
-        match self.step {
-            // The first boot begins with the instance: later would be too late.
-            ProvisionStep::CloudInitWait => ProvisionStep::OpenTofuApply,
-            step => step,
-        }
-    }
-
-    fn break_it(&mut self) -> io::Result<()> {
+    fn break_it(&mut self, step: ProvisionStep) -> io::Result<()> {
         let (site, address) = (&self.site, (Ipv4Addr::LOCALHOST, self.port));
-        match self.step {
+        match step {
             // A brace that nobody closes.
             ProvisionStep::RenderOpenTofuTemplates => append(&site.templates().join("tofu/main.tf.json.j2"), "{{ name"),
             // No program to run.
@@ -83,11 +75,21 @@ impl Saboteur {
 impl Observer for Saboteur {
     fn step_start(&mut self, _: &Event, start: &StepStart) {
         // Once: a step that is tried again finds the damage as it was.
-        if start.step == self.moment().id()
+        if let Some(step) = self.step
+            && start.step == moment(step).id()
             && start.attempt == 1
-            && let Err(error) = self.break_it()
+            && let Err(error) = self.break_it(step)
         {
             complain(&format!("--fail-at has no effect: {error}"));
         }
+    }
+}
+
+/// The step at whose start the damage is done that breaks `step`.
+fn moment(step: ProvisionStep) -> ProvisionStep {
+    match step {
+        // The first boot begins with the instance: later would be too late.
+        ProvisionStep::CloudInitWait => ProvisionStep::OpenTofuApply,
+        step => step,
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use step_machine::{Plan, Workflow};
-use step_machine_examples::cli::Format;
+use step_machine_examples::cli::{Format, PlanForm};
 
 use crate::source::Source;
 use crate::steps::{DockerStep, PublishNodejsStep, PublishStaticStep};
@@ -80,9 +80,9 @@ pub(crate) struct Flow {
     /// How the run is told
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// Only say what would run
-    #[arg(long)]
-    pub(crate) plan: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, default_missing_value = "text")]
+    pub(crate) plan: Option<PlanForm>,
     /// Use the Docker engine, and not folders and processes in the place of images and containers
     #[arg(long)]
     pub(crate) docker: bool,

@@ -7,7 +7,7 @@ use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{Failure, Report, StepError, Workflow};
-use step_machine_examples::cli::{CANCELLED, FAILED, Format, WARNINGS, complain, shown, tell};
+use step_machine_examples::cli::{CANCELLED, FAILED, Format, WARNINGS, complain, shown, tell, with_word_of_ctrl_c};
 use step_machine_examples::screen::{Screen, seconds};
 
 use crate::cli::Flow;
@@ -25,16 +25,14 @@ where
     W: Workflow,
     P: HandlerFor<W> + 'h,
 {
-    if flow.plan {
-        let plan = run.plan();
-        let as_json = flow.format == Format::Json;
-        tell(&if as_json { serde_json::to_string(&plan)? } else { plan.to_string().trim_end().to_owned() });
+    if let Some(form) = flow.plan {
+        tell(&form.write(&run.plan())?);
         return Ok(ExitCode::SUCCESS);
     }
     pullers.iter().try_for_each(|puller| puller.prepare())?;
     let run = flow.observed(run, job).ctrl_c().rollback_on_cancel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(run.into_future());
+    let ended = runtime.block_on(with_word_of_ctrl_c(run));
     let has_source_only = ended.as_ref().is_ok_and(|report| report.state().status() != RunStatus::Completed);
     if !has_source_only {
         pullers.iter().try_for_each(|puller| puller.forget())?;

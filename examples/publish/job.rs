@@ -42,7 +42,7 @@ impl Job {
             return Err(Usage::NoEngine.into());
         }
         Ok(Self {
-            number: if flow.plan { 0 } else { place.next_number()? },
+            number: if flow.plan.is_some() { 0 } else { place.next_number()? },
             place,
             app: flow.app.clone(),
             source: source.source(),

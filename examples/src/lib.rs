@@ -7,7 +7,6 @@ pub mod cli;
 pub mod damage;
 pub mod environment;
 pub mod instance;
-pub mod process;
 pub mod screen;
 pub mod site;
 pub mod steps;

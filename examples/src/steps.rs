@@ -1,4 +1,6 @@
-//! The two workflows of the deployer. The commands that run them are the examples `provision` and `configure`.
+//! The workflows of the examples. The commands that run them are `provision`, `configure` and `deploy`.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use step_machine::Workflow;
@@ -56,6 +58,77 @@ pub enum ConfigureStep {
     ConfigureSecurityUpdates,
     /// Open the ports that are needed, and no others.
     ConfigureFirewall,
+}
+
+/// Put a version of an application in the place of the one that runs.
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+#[workflow(name = "deploy", on_failure = "rollback")]
+pub enum DeployStep {
+    /// Check that the version is released, and that there are the tools and the room for it.
+    ValidateEnvironment,
+    /// Pack what is deployed, to be able to come back to it.
+    #[step(skippable, output = Backup, weight = 2)]
+    BackupCurrentVersion,
+    /// Fetch the archive of the release and compare its checksum.
+    #[step(undo, output = Archive, retry(attempts = 3, delay = "200ms"), timeout = "1m", weight = 4)]
+    Download,
+    /// Unpack the release beside the others.
+    #[step(undo, output = Release, needs(Download), weight = 2)]
+    Extract,
+    /// Write the configuration from the template that the release brings along.
+    #[step(needs(Extract))]
+    Configure,
+    /// Take from others what is for the owner alone.
+    ///
+    /// Not critical: the service runs as the owner and works without it. What stays open is a matter for a person, who
+    /// is told; `--strict` makes it one for the exit code.
+    #[step(needs(Extract), critical = false)]
+    SetPermissions,
+    /// Stop the old version, and start the new one in its place.
+    #[step(undo, output = Service, needs(Extract), timeout = "15s", weight = 5)]
+    StartService,
+    /// Ask the new version whether it is well.
+    #[step(
+        needs(StartService),
+        retry(attempts = 5, delay = "250ms", max_delay = "2s", jitter = false),
+        timeout = "2s",
+        weight = 5
+    )]
+    HealthCheck,
+}
+
+/// What can be come back to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// The folder that was packed.
+    pub folder: PathBuf,
+    /// Where it was packed to.
+    pub archive: PathBuf,
+}
+
+/// A downloaded release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    /// Where it is.
+    pub file: PathBuf,
+    /// Its checksum, SHA-256.
+    pub checksum: String,
+}
+
+/// An unpacked release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Where it is.
+    pub folder: PathBuf,
+}
+
+/// A running version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The folder that it runs from.
+    pub folder: PathBuf,
+    /// Where it answers.
+    pub address: std::net::SocketAddr,
 }
 
 /// Where an instance is.

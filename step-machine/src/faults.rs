@@ -1,7 +1,10 @@
 //! Faults on demand.
 
+use std::sync::{Arc, Mutex};
+
 use crate::context::{Phase, StepContext};
 use crate::failure::Cause;
+use crate::sync::lock;
 use crate::workflow::Workflow;
 
 /// What is made to go wrong.
@@ -62,6 +65,16 @@ pub enum Fault {
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     faults: Vec<Entry>,
+    /// What was called, where somebody wants to know. Clones share it.
+    calls: Option<Arc<Mutex<Vec<Call>>>>,
+}
+
+/// An attempt that began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) step: usize,
+    pub(crate) undo: bool,
+    pub(crate) fault: Option<Fault>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,18 +116,38 @@ impl Faults {
         self.with(step, true, Some(attempt), fault)
     }
 
-    fn with<W: Workflow>(mut self, step: W, undo: bool, attempt: Option<u32>, fault: Fault) -> Self {
-        self.faults.push(Entry { step: step.id().to_owned(), undo, attempt, fault });
+    fn with<W: Workflow>(self, step: W, undo: bool, attempt: Option<u32>, fault: Fault) -> Self {
+        self.at(step.id(), undo, attempt, fault)
+    }
+
+    /// The attempts at the step with this id, or at undoing it, go wrong so; `None` for every attempt.
+    pub(crate) fn at(mut self, step: &str, undo: bool, attempt: Option<u32>, fault: Fault) -> Self {
+        self.faults.push(Entry { step: step.to_owned(), undo, attempt, fault });
         self
     }
 
-    /// What goes wrong in the attempt that `cx` is for.
+    /// Writes down what is called from now on.
+    pub(crate) fn written_down(mut self) -> Self {
+        self.calls = Some(Arc::default());
+        self
+    }
+
+    /// What was called, where that was to be written down.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.calls.as_deref().map(|calls| lock(calls).clone()).unwrap_or_default()
+    }
+
+    /// What goes wrong in the attempt that `cx` is for, which begins now.
     pub(crate) fn hit(&self, cx: &StepContext) -> Option<Fault> {
         let (step, undo, attempt) = (cx.step(), cx.phase == Phase::Undo, cx.attempt());
         let hits = |entry: &&Entry| {
             entry.undo == undo && entry.step == step && entry.attempt.is_none_or(|only| only == attempt)
         };
-        self.faults.iter().find(hits).map(|entry| entry.fault)
+        let fault = self.faults.iter().find(hits).map(|entry| entry.fault);
+        if let Some(calls) = &self.calls {
+            lock(calls).push(Call { step: cx.index, undo, fault });
+        }
+        fault
     }
 }
 

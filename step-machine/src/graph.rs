@@ -16,6 +16,7 @@ pub(crate) fn waits_for(plan: &Plan) -> Vec<Vec<usize>> {
 }
 
 /// For each step whether a run that ends with the step at `last` comes to it.
+#[cfg(feature = "runner")]
 pub(crate) fn up_to(plan: &Plan, last: usize) -> Vec<bool> {
     let waits_for = waits_for(plan);
     let mut wanted = vec![false; waits_for.len()];

@@ -104,8 +104,13 @@ impl Opening {
             return Err(JournalError::Over { run, status });
         }
         let rollback = was_going_back || way.is_back();
-        let is_other = *state.plan() != *plan;
-        state.rebase(plan.clone());
+        let (is_other, is_recorded) = (*state.plan() != *plan, status.can_resume() || way.is_back());
+        // Another plan is taken over with the event that tells of it, once, as whoever reads the journal does.
+        if !is_other {
+            state.take_same_plan(plan.clone());
+        } else if !is_recorded {
+            state.rebase(plan.clone());
+        }
         // Completed is final: a step that is new since then could never run.
         if status == RunStatus::Completed
             && !way.is_back()
@@ -115,7 +120,7 @@ impl Opening {
         }
         let now = self.watch.wall();
         let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now);
-        if status.can_resume() || way.is_back() {
+        if is_recorded {
             recorder.record(Kind::RunResume(RunResume { rollback, plan: is_other.then_some(plan) }));
         }
         match recorder.take_fault() {

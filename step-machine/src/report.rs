@@ -312,6 +312,7 @@ impl<W: 'static, E: Error + 'static> Error for Failure<W, E> {
 /// The failure of a workflow that ran inside a step of another one.
 ///
 /// Is never fatal: where the step has attempts left, the next one may well succeed.
+#[diagnostic::do_not_recommend]
 impl<W: Workflow, E: StepError> StepError for Failure<W, E> {
     fn kind(&self) -> &str {
         self.context().kind()

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use step_machine::{StepError, Workflow};
+use step_machine::runner::HandlerFor;
+use step_machine::{StepContext, StepError, Workflow};
 
 /// What runs inside of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Workflow)]
@@ -35,6 +36,52 @@ pub enum Clean {
     /// Runs another workflow.
     #[step(workflow = Inner)]
     Nested,
+}
+
+/// Handles all of it, as one writes it.
+#[derive(Debug)]
+pub struct Handled {
+    inner: HandledInner,
+}
+
+impl CleanHandler for Handled {
+    type Error = CleanError;
+
+    async fn fetch(&self, _: &mut StepContext) -> Result<Vec<u8>, CleanError> {
+        Ok(Vec::new())
+    }
+
+    async fn undo_fetch(&self, _: &mut StepContext, _: Option<&Vec<u8>>) -> Result<(), CleanError> {
+        Ok(())
+    }
+
+    async fn build(&self, _: &mut StepContext, _: &Vec<u8>) -> Result<(), CleanError> {
+        Ok(())
+    }
+
+    async fn scan(&self, _: &mut StepContext) -> Result<Option<String>, CleanError> {
+        Ok(None)
+    }
+
+    async fn skip_scan(&self, _: &mut StepContext) -> Result<Option<String>, CleanError> {
+        Ok(None)
+    }
+
+    fn nested(&self) -> impl HandlerFor<Inner> {
+        &self.inner
+    }
+}
+
+/// Handles what is nested.
+#[derive(Debug)]
+pub struct HandledInner;
+
+impl InnerHandler for HandledInner {
+    type Error = CleanError;
+
+    async fn only(&self, _: &mut StepContext) -> Result<(), CleanError> {
+        Ok(())
+    }
 }
 
 /// A workflow whose steps run as soon as they can.

@@ -1,8 +1,27 @@
 //! The examples, run as a user runs them: real processes, files and sockets.
 
+/// One test for each drive of `provision`, from functions that take a user who has chosen one.
+macro_rules! by_both_drives {
+    ($($test:ident),+ $(,)?) => {
+        mod machine {
+            $(#[test] fn $test() { super::$test(&super::User::driving("machine")); })+
+        }
+        mod runner {
+            $(#[test] fn $test() { super::$test(&super::User::driving("runner")); })+
+        }
+    };
+}
+
+mod broken;
 #[cfg(unix)]
 mod cancel;
 mod configure;
+mod deploy;
+mod deploy_broken;
+#[cfg(unix)]
+mod deploy_cancel;
+mod deploy_site;
+mod drives;
 mod provision;
 mod publish;
 #[cfg(unix)]

@@ -10,10 +10,13 @@ fn file(path: &str) -> String {
 
 #[test]
 fn the_code_that_drives_is_that_of_a_case_that_compiles() {
-    let case = file("ui/pass/readme.rs");
-    let (_, code) = case.split_once("// README: begin\n").expect("the case marks where the README's code begins");
-    let (code, _) = code.split_once("// README: end\n").expect("the case marks where the README's code ends");
-    assert!(file("../README.md").contains(code), "copy the marked part of tests/ui/pass/readme.rs into the README");
+    let (case, readme) = (file("ui/pass/readme.rs"), file("../README.md"));
+    let parts: Vec<&str> = case.split("// README: begin\n").skip(1).collect();
+    assert_eq!(parts.len(), 2, "the case marks the code of both drives");
+    for part in parts {
+        let (code, _) = part.split_once("// README: end\n").expect("the case marks where the README's code ends");
+        assert!(readme.contains(code), "copy the marked part of tests/ui/pass/readme.rs into the README:\n{code}");
+    }
 }
 
 #[test]

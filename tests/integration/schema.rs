@@ -100,7 +100,7 @@ const OPTIONAL: [&str; 35] = [
     "stalled_after_ms",
     "nested",
     "max_delay_ms",
-    "nested",
+    "parent",
 ];
 
 /// Fields that are optional in one place and required in another.

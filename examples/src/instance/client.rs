@@ -67,13 +67,19 @@ impl Client {
     pub fn shut_down(&self) -> Result<(), AskError> {
         self.ask(Request::Shutdown)?;
         let begun = Instant::now();
-        while self.greeting().is_ok() {
+        while !self.is_gone() {
             if begun.elapsed() > WORK {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    fn is_gone(&self) -> bool {
+        // While its process ends, a connection may still be taken in, and then broken.
+        let gone = [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut];
+        self.connect().is_err_and(|error| gone.contains(&error.kind()))
     }
 
     fn connect(&self) -> io::Result<(BufReader<TcpStream>, String)> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -30,8 +31,9 @@ impl Guest {
         &self.order
     }
 
-    /// The first boot: writes the files of the user data.
+    /// The first boot: takes its time and writes the files of the user data.
     pub(super) fn boot(&self) {
+        std::thread::sleep(Duration::from_secs(self.order.boot_seconds));
         let outcome = self.order.files.iter().try_for_each(|file| self.write_boot_file(file));
         let answer = outcome.map(|()| format!("{} files written", self.order.files.len()));
         *self.boot.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);

@@ -35,6 +35,8 @@ pub struct UserData {
     pub folder: PathBuf,
     /// Where its packages come from.
     pub mirror: PathBuf,
+    /// How long its first boot takes.
+    pub boot_seconds: u64,
     /// What its first boot writes.
     pub files: Vec<BootFile>,
 }

@@ -20,8 +20,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_LINE: u64 = 64 * 1024;
 
-/// Is the instance that the file at `path` describes. Ends when it is told to, when the file goes, or when nobody asks
-/// any more.
+/// Is the instance that the file at `path` describes. Ends when it is told to, when the file or its disk goes, or when
+/// nobody asks any more.
 pub fn serve(path: &Path) -> io::Result<()> {
     let order = UserData::read(path)?;
     let listener = TcpListener::bind((order.ip, order.port)).map_err(|error| {
@@ -80,7 +80,8 @@ impl Server {
     fn end_when_unwanted(&self, path: &Path, order: &UserData) {
         loop {
             thread::sleep(LOOK);
-            let wanted = UserData::read(path).is_ok_and(|now| now.token == order.token);
+            // Its disk may go while it starts, before anybody could tell it to end.
+            let wanted = order.listening().exists() && UserData::read(path).is_ok_and(|now| now.token == order.token);
             let idle = self.last_asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
             if !wanted || idle > IDLE_LIMIT {
                 self.end();

@@ -1,9 +1,9 @@
 //! The state file: what exists, as far as is known.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -91,25 +91,40 @@ impl State {
     }
 }
 
-/// The lock on the state. Goes with its value.
+/// The lock on the state. Goes with its value, and with a process that is killed.
+#[derive(Debug)]
 pub(super) struct StateLock {
-    path: PathBuf,
+    /// Locked as long as it is open. The file itself stays: a lock on one that is removed keeps nobody out.
+    _file: File,
 }
 
 impl StateLock {
     pub(super) fn take(folder: &Path) -> Result<Self, TofuError> {
         let path = folder.join(format!(".{NAME}.lock.info"));
-        match File::create_new(&path) {
-            Ok(_) => Ok(Self { path }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(TofuError::Locked { lock: path }),
-            Err(source) => Err(file(NAME, source)),
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = opened.map_err(|source| file(NAME, source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { _file: lock }),
+            Err(TryLockError::WouldBlock) => Err(TofuError::Locked { lock: path }),
+            Err(TryLockError::Error(source)) => Err(file(NAME, source)),
         }
     }
 }
 
-impl Drop for StateLock {
-    fn drop(&mut self) {
-        // Whoever finds it later is told its path.
-        let _ = fs::remove_file(&self.path);
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_lasts_as_long_as_it_is_held() {
+        let folder = std::env::temp_dir().join(format!("step-machine-lock-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let lock = StateLock::take(&folder).unwrap();
+        assert!(matches!(StateLock::take(&folder), Err(TofuError::Locked { .. })));
+        drop(lock);
+        // The file is still there, as one is that a killed process leaves.
+        assert!(StateLock::take(&folder).is_ok());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

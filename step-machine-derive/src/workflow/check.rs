@@ -15,6 +15,7 @@ use crate::value::At;
 
 /// Reports what breaks a rule, and puts right what the code would not compile with.
 pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
+    handler(workflow, faults);
     module(workflow, faults);
     places(workflow, faults);
     ids(workflow, faults);
@@ -44,6 +45,22 @@ pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
             self::retry(step, retry, faults);
         }
     }
+}
+
+/// The trait of the handler is not named like the enum.
+fn handler(workflow: &mut Workflow, faults: &mut Diagnostics) {
+    let Workflow { ident, handler, .. } = workflow;
+    if *handler != *ident {
+        return;
+    }
+    let free = format!("{}Handler", names::plain(ident));
+    faults.at(
+        &*handler,
+        format!(
+            "workflow `{ident}`: the trait of its handler would be named `{ident}`, like the enum; give it another name, as in `#[workflow(handler = {free})]`"
+        ),
+    );
+    *handler = names::ident(&free, handler.span());
 }
 
 /// The module of the markers is named like nothing beside it.

@@ -7,7 +7,9 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::event::{Effect, ErrorRecord, FailureRecord, Reason, RunStatus};
+use crate::event::{Effect, ErrorRecord, FailureRecord};
+#[cfg(feature = "runner")]
+use crate::event::{Reason, RunStatus};
 use crate::journal::JournalError;
 use crate::policy::Advice;
 
@@ -172,11 +174,11 @@ impl<E: StepError> Cause<E> {
     }
 
     /// What the cause says about trying again: it is worth it after an error that allows it, and after a timeout.
+    #[cfg(feature = "runner")]
     pub(crate) fn advice(&self) -> Advice {
         match self {
             Self::Error(error) => advice(error),
             Self::Timeout { .. } => Advice::default(),
-            #[cfg(feature = "runner")]
             Self::Injected => Advice::default(),
             Self::Nested(failure) => advice(&**failure),
             _ => Advice { fatal: true, retry_after: None },
@@ -184,11 +186,13 @@ impl<E: StepError> Cause<E> {
     }
 
     /// How a run ends that this stopped.
+    #[cfg(feature = "runner")]
     pub(crate) fn status(&self) -> RunStatus {
         if matches!(self, Self::Cancelled) { RunStatus::Cancelled } else { RunStatus::Failed }
     }
 
     /// The reason of a step that ends by this cause, where the status does not say it.
+    #[cfg(feature = "runner")]
     pub(crate) fn reason(&self) -> Option<Reason> {
         matches!(self, Self::Panic { .. }).then_some(Reason::Panicked)
     }

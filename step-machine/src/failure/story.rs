@@ -39,11 +39,7 @@ impl Story<'_> {
         writeln!(f)?;
         self.summary(f)?;
         self.error(f)?;
-        self.steps(f)?;
-        self.metadata(f)?;
-        if let Some(rollback) = &self.0.rollback {
-            undone(f, rollback)?;
-        }
+        self.course(f)?;
         if let Some(error) = &self.0.journal {
             writeln!(f, "\njournal   {error}")?;
         }
@@ -76,6 +72,21 @@ impl Story<'_> {
         for (level, text) in std::iter::once(&error.message).chain(&error.chain).enumerate() {
             // A text of several lines stays one level.
             writeln!(f, "  {level}: {}", text.replace('\n', "\n     "))?;
+        }
+        Ok(())
+    }
+
+    /// How the run went, and the one inside of the step where that is what failed.
+    fn course(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps(f)?;
+        self.metadata(f)?;
+        if let Some(rollback) = &self.0.rollback {
+            undone(f, rollback)?;
+        }
+        let Some(inner) = &self.0.error.nested else { return Ok(()) };
+        writeln!(f, "\ninside of the step: run {}", inner.run)?;
+        for line in Inside(inner).to_string().lines() {
+            writeln!(f, "{}", format!("  {line}").trim_end())?;
         }
         Ok(())
     }
@@ -198,6 +209,18 @@ fn stem(failure: &FailureRecord) -> String {
         .take(80)
         .collect();
     format!("{time}-{}-{run}", failure.workflow)
+}
+
+/// A nested failure. Its error is not told again: it is in that of the step that it happened in.
+struct Inside<'a>(&'a FailureRecord);
+
+impl fmt::Display for Inside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let story = Story(self.0);
+        story.headline(f)?;
+        writeln!(f)?;
+        story.course(f)
+    }
 }
 
 struct Told<'a>(&'a FailureRecord);

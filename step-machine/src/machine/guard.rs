@@ -145,15 +145,15 @@ fn settle<S: Step, E: StepError>(
         Ok(_) if !S::Rule::HAS_OUTPUT => return (Outcome::Failed, None),
         Ok(output) => match serde_json::to_value(&output) {
             Ok(value) => {
-                let recorded = recorder.complete_step_with(step, Box::new(value));
-                return (if recorded { Outcome::Done(output) } else { Outcome::Failed }, None);
+                let is_kept = recorder.complete_step_with(step, Box::new(value));
+                return (if is_kept { Outcome::Done(output) } else { Outcome::Failed }, None);
             }
             Err(error) => Cause::Output(error),
         },
         Err(error) => Cause::Error(error),
     };
-    let recorded = recorder.fail_step(step, cause.record(), None);
-    let goes_on = recorded && !recorder.state().plan().steps[step].critical;
+    let is_kept = recorder.fail_step(step, cause.record(), None);
+    let goes_on = is_kept && !recorder.state().plan().steps[step].critical;
     (if goes_on { Outcome::Skipped } else { Outcome::Failed }, Some(cause))
 }
 

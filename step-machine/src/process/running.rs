@@ -6,11 +6,10 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 use super::error::last_lines;
 use super::group::Group;
@@ -21,9 +20,6 @@ use crate::context::StepContext;
 
 /// How much is read at once.
 const CHUNK: usize = 8 * 1024;
-
-/// How long more has to be waited for once [`GRACE`] is over, which a slow observer may have used up.
-const PAUSE: Duration = Duration::from_millis(20);
 
 /// How many chunks of each output are read after the command's end: as much as a pipe can hold, 1 MiB. All that the
 /// command itself wrote is among them; a process that it left behind may go on for ever.
@@ -86,7 +82,7 @@ impl Running {
     /// without one where there may be more to do.
     fn turn(&mut self, cx: &mut StepContext, task: &mut Context<'_>) -> Poll<io::Result<Option<ExitStatus>>> {
         self.poll_input(task)?;
-        // The exit is asked for before the last read, so that nothing written before it is missed.
+        // The exit is asked for before the outputs are: what was written before it is known to be there by then.
         if self.status.is_none()
             && let Poll::Ready(status) = self.group.poll_exit(task)
         {
@@ -174,19 +170,18 @@ impl<R: AsyncRead + Unpin> Output<R> {
 /// How long the outputs are read after the command's end, where a process that it started holds them open.
 struct Grace {
     wait: Pin<Box<Sleep>>,
-    end: Instant,
     chunks: usize,
 }
 
 impl Grace {
     fn new() -> Self {
-        Self { wait: Box::pin(sleep(GRACE)), end: Instant::now() + GRACE, chunks: CHUNKS_AFTER_END }
+        Self { wait: Box::pin(sleep(GRACE)), chunks: CHUNKS_AFTER_END }
     }
 
     fn is_over(&mut self, read: bool, task: &mut Context<'_>) -> bool {
         if read {
-            self.chunks = self.chunks.saturating_sub(1);
-            self.wait.as_mut().reset(self.end.max(Instant::now() + PAUSE));
+            // The time counts only where nothing is there to be read: a slow observer may have used it up.
+            self.chunks -= 1;
             return self.chunks == 0;
         }
         self.wait.as_mut().poll(task).is_ready()

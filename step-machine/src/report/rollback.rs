@@ -108,11 +108,11 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         if let (Err(error), Some(tried)) = (&result, tried)
             && let Some(delay) = next_attempt(retry, tried, advice(error), fastrand::f64(), None)
         {
-            let recorded = recorder.retry(step, delay, error_record(error));
-            if recorded {
+            let is_due = recorder.retry(step, delay, error_record(error));
+            if is_due {
                 recorder.clock().sleep(delay);
             }
-            return recorded;
+            return is_due;
         }
         match &result {
             Ok(()) => recorder.end_undo(step, UndoStatus::Undone, None, None),

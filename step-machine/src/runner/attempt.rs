@@ -290,6 +290,7 @@ async fn guarded_longer<T, E>(
 }
 
 #[cold]
+#[expect(clippy::unnecessary_box_returns, reason = "what went wrong travels behind a pointer")]
 fn panicked<E>(panic: &(dyn Any + Send)) -> Box<Cause<E>> {
     let message = panic.downcast_ref::<&str>().map(ToString::to_string);
     let message = message.or_else(|| panic.downcast_ref::<String>().cloned());

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -301,23 +302,38 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
         let plan = self.effective_plan();
         let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
-        self.drive(recorder, Way::AsLeft).await
-    }
-
-    /// Drives the run of `recorder` to its end.
-    pub(super) async fn drive(mut self, recorder: Recorder, way: Way) -> Result<Report<W>, Failure<W, P::Error>> {
         // A run that had completed before has its end already.
-        if way != Way::Back && recorder.state().status() == RunStatus::Completed {
+        if recorder.state().status() == RunStatus::Completed {
             return report(Box::new(recorder));
         }
         let shared = Shared::new(recorder);
+        self.drive(&shared, Way::AsLeft).await.end(shared)
+    }
+
+    /// Drives a run to its end.
+    pub(super) async fn drive(&mut self, shared: &Arc<Shared>, way: Way) -> Driven<P::Error> {
         let triggers = std::mem::take(&mut self.triggers);
-        let drive = Drive::<W, P>::new(&self.handler, &shared, self.settings);
-        let halt = watched(triggers, &shared.stop, drive.to_the_end(way)).await;
+        let drive = Drive::<W, P>::new(&self.handler, shared, std::mem::take(&mut self.settings));
+        // Pinned where it is: a future that is handed on is copied each time.
+        let run = pin!(drive.to_the_end(way));
+        Driven(watched(triggers, &shared.stop, run).await)
+    }
+}
+
+/// How a run ended that was driven: what stopped it, and what was known then.
+#[must_use]
+pub(super) struct Driven<E>(Option<Box<(Cause<E>, FailureRecord)>>);
+
+impl<E: StepError> Driven<E> {
+    /// Ends the run.
+    pub(super) fn end<W: Workflow>(self, shared: Arc<Shared>) -> Result<Report<W>, Failure<W, E>> {
         let recorder = Box::new(Shared::into_recorder(shared));
-        match halt {
+        match self.0 {
             None => report(recorder),
-            Some((cause, failed)) => Err(Failure::after(recorder, cause, failed)),
+            Some(halt) => {
+                let (cause, failed) = *halt;
+                Err(Failure::after(recorder, cause, failed))
+            }
         }
     }
 }
@@ -325,7 +341,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
 impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     /// Goes forward, and where that stops the run, backward if that is asked for. What stopped it, and what was known
     /// then.
-    async fn to_the_end(&self, way: Way) -> Option<(Cause<P::Error>, FailureRecord)> {
+    async fn to_the_end(&self, way: Way) -> Option<Box<(Cause<P::Error>, FailureRecord)>> {
         let halt = match self.earlier(way) {
             Some(halt) => halt,
             None => self.forward().await?,
@@ -334,7 +350,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         if self.goes_back(&halt.cause, &failed) {
             self.backward().await;
         }
-        Some((halt.cause, failed))
+        Some(Box::new((halt.cause, failed)))
     }
 
     /// What stopped a run that only goes backwards any more.

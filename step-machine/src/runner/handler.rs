@@ -52,7 +52,7 @@ pub trait Dispatch<H>: Workflow {
     label = "expected `&handler` or `Arc<handler>`, of a type that implements the handler trait of `{W}`",
     note = "`#[derive(Workflow)]` wrote that trait beside the enum; for an enum `ProvisionStep` it is `ProvisionStepHandler`"
 )]
-pub trait HandlerFor<W: Workflow>: Send + Sync {
+pub trait HandlerFor<W>: Send + Sync {
     /// The handler's error.
     type Error: StepError;
 
@@ -113,14 +113,14 @@ impl<W: Dispatch<H>, H: Send + Sync + 'static> HandlerFor<W> for Arc<H> {
 
     fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<W::Error>> {
         let (handler, shared, index) = (self.clone(), job.shared.clone(), job.index);
-        let task = tokio::spawn(async move { job.drive::<W, H>(&handler).await });
-        Box::pin(Task { task, shared, index })
+        let handle = tokio::spawn(async move { job.drive::<W, H>(&handler).await });
+        Box::pin(Task { handle, shared, index })
     }
 }
 
 /// A step that is a task of the runtime, and ends with the one who waits for it.
 struct Task<E> {
-    task: JoinHandle<Verdict<E>>,
+    handle: JoinHandle<Verdict<E>>,
     shared: Arc<Shared>,
     index: usize,
 }
@@ -129,7 +129,7 @@ impl<E> Future for Task<E> {
     type Output = Verdict<E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let ended = std::task::ready!(Pin::new(&mut self.task).poll(context));
+        let ended = std::task::ready!(Pin::new(&mut self.handle).poll(context));
         // Only a runtime that shuts down gives a task up.
         Poll::Ready(ended.unwrap_or_else(|_| cancel(&self.shared, self.index)))
     }
@@ -137,6 +137,6 @@ impl<E> Future for Task<E> {
 
 impl<E> Drop for Task<E> {
     fn drop(&mut self) {
-        self.task.abort();
+        self.handle.abort();
     }
 }

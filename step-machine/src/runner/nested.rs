@@ -95,7 +95,7 @@ impl StepContext {
         let parent = self.link.share();
         let name = opening.id.take().map_or_else(|| W::NAME.to_owned(), |id| id.to_string());
         let base = format!("{}/{}/{name}", self.run(), self.step());
-        self.hand_down(&parent, &mut opening.watch);
+        hand_down(&parent, &mut opening.watch);
         let (id, place, state) = earlier_run(&parent, &opening.watch, &base)?;
         opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
@@ -120,18 +120,23 @@ impl StepContext {
         let stop = parent.stop.clone();
         run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { stop.reached(Level::Finish).await })));
         drop(parent);
-        // On the heap: a run in a run in a run would make one future of them all.
-        let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(recorder, way));
-        taken_back(driven.await, way)
-    }
-
-    /// What a nested run takes over from the one that it is in.
-    fn hand_down(&self, parent: &Shared, watch: &mut Watch) {
-        let recorder = parent.lock();
-        watch.journal = recorder.journal();
-        if watch.clock.is_none() {
-            watch.clock = recorder.own_clock();
+        if way != Way::Back && recorder.state().status() == RunStatus::Completed {
+            return Ok(Report::new(Box::new(recorder)));
         }
+        let shared = Shared::new(recorder);
+        // On the heap: a run in a run in a run would make one future of them all.
+        let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(&shared, way));
+        let driven = driven.await;
+        taken_back(driven.end(shared), way)
+    }
+}
+
+/// What a nested run takes over from the one that it is in.
+fn hand_down(parent: &Shared, watch: &mut Watch) {
+    let recorder = parent.lock();
+    watch.journal = recorder.journal();
+    if watch.clock.is_none() {
+        watch.clock = recorder.own_clock();
     }
 }
 
@@ -214,6 +219,7 @@ pub async fn undo_nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
 }
 
 /// A nested run that was asked to stop was so because the whole was.
+#[expect(clippy::unnecessary_box_returns, reason = "what went wrong travels behind a pointer")]
 fn of_nested<W: Workflow, I: StepError, E: StepError>(failure: Failure<W, I>) -> Box<Cause<E>> {
     Box::new(match failure.cause() {
         Cause::Cancelled => Cause::Cancelled,

@@ -1,7 +1,7 @@
 //! What asks a run to stop while it goes on.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -36,12 +36,15 @@ impl<'h> Trigger<'h> {
 }
 
 /// Drives `run` to its end, and heeds the triggers meanwhile.
-pub(super) async fn watched<'h, T>(triggers: Vec<Trigger<'h>>, stop: &Arc<Stop>, run: impl Future<Output = T>) -> T {
+pub(super) async fn watched<'h, T>(
+    triggers: Vec<Trigger<'h>>,
+    stop: &Arc<Stop>,
+    mut run: Pin<&mut impl Future<Output = T>>,
+) -> T {
     if triggers.is_empty() {
         return run.await;
     }
     let mut watches: Vec<BoxFuture<'h, ()>> = triggers.into_iter().map(|trigger| trigger.watch(stop.clone())).collect();
-    let mut run = pin!(run);
     poll_fn(|context| {
         // First: a run that fails at the very moment of a Ctrl-C counts as cancelled.
         watches.retain_mut(|watch| watch.as_mut().poll(context).is_pending());

@@ -7,6 +7,7 @@ use crate::event::{
     Kind, Level, Reason, RunEnd, RunResume, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, StepUpdate, TaskEnd,
     TaskStart, TaskStatus, TaskUpdate, UndoEnd, UndoStart, UndoStatus,
 };
+use crate::time::nanos;
 
 impl RunState {
     /// Does what [`check`](Self::check) allowed.
@@ -97,11 +98,13 @@ impl RunState {
     }
 
     fn retry_step(&mut self, index: usize, retry: &StepRetry) {
+        let next_attempt = self.counts.elapsed.saturating_add(nanos(retry.delay));
         let step = &mut self.steps[index];
         step.waiting = true;
         step.fraction = 0.0;
         let undoing = step.undo == Undo::Running;
         let details = step.details_mut();
+        details.next_attempt = next_attempt;
         if undoing {
             details.undo_error = Some(retry.error.clone());
         } else {

@@ -14,7 +14,8 @@ impl RunState {
         let Some(step) = self.steps.get_mut(index) else { return false };
         let is_next =
             if self.plan.parallel { self.plan.steps[index].needs.is_empty() } else { counts.settled == index };
-        let is_plain = is_next && counts.halted == 0 && counts.status == RunStatus::Running && step.status == StepStatus::Pending;
+        let is_plain =
+            is_next && counts.halted == 0 && counts.status == RunStatus::Running && step.status == StepStatus::Pending;
         if !is_plain || step.attempts != 0 || elapsed < counts.elapsed {
             return false;
         }

@@ -105,6 +105,11 @@ impl RunState {
             .find_map(|id| self.plan.steps.iter().position(|known| known.id == *id))
     }
 
+    /// Holds `plan` in place of the one that says the same, and changes nothing else.
+    pub(crate) fn take_same_plan(&mut self, plan: SharedPlan) {
+        self.plan = plan;
+    }
+
     /// The same run under `plan`, which [`plan_changes`](Self::plan_changes) has found to fit.
     pub(crate) fn rebase(&mut self, plan: SharedPlan) {
         let state = |step| self.origin(step).map(|index| self.steps[index].clone()).unwrap_or_default();

@@ -49,6 +49,7 @@ pub(super) struct Details {
     pub(super) message: Option<(Level, Text)>,
     pub(super) metadata: Map<String, Value>,
     pub(super) tasks: Vec<TaskState>,
+    pub(super) next_attempt: u64,
     pub(super) undo_attempts: u32,
     pub(super) undo_started: u64,
     pub(super) undo_error: Option<ErrorRecord>,
@@ -115,6 +116,12 @@ impl StepState {
     /// Whether an attempt failed and the next one is waited for.
     pub fn is_waiting(&self) -> bool {
         self.waiting
+    }
+
+    /// From the run's first start to the next attempt's, while that is waited for: the end of a countdown.
+    pub fn next_attempt(&self) -> Option<Duration> {
+        let details = self.details.as_ref().filter(|_| self.waiting)?;
+        Some(Duration::from_nanos(details.next_attempt))
     }
 
     /// Whether an attempt began whose end is not known.

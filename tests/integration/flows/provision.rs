@@ -1,19 +1,31 @@
-//! `provision`: up, down, and broken at every step.
+//! `provision`: up and down, by either drive.
 
 use std::fs;
 
-use step_machine::event::{Effect, RunStatus, StepStatus, UndoStatus};
-use step_machine::{Undo, Workflow};
+use step_machine::Workflow;
+use step_machine::event::{RunStatus, StepStatus};
 use step_machine_examples::steps::ProvisionStep;
 
-use super::user::{Screen, User, assert_gone, eventually, greeting, path_with};
+use super::user::{Screen, User, assert_gone, eventually, greeting, path_with, start_and_end};
 
-/// The number of the step that creates the instance.
-const APPLY: usize = 5;
+by_both_drives! {
+    it_tells_one_line_a_step_and_leaves_an_instance,
+    as_json_standard_output_is_events_and_nothing_else,
+    a_second_run_replaces_the_instance_of_the_first,
+    destroy_ends_the_instance_and_is_no_error_twice,
+    the_server_ends_by_itself_where_its_folder_goes,
+    a_skipped_step_says_why,
+    as_text_a_failure_tells_the_whole_story_on_standard_error,
+    the_failed_environment_is_no_hindrance,
+    without_a_rollback_everything_is_left_as_it_is,
+    a_step_that_there_is_not_lists_those_that_there_are,
+    the_environment_says_where_to_fail_where_the_command_line_does_not,
+    the_tofu_on_the_path_is_used_where_it_is_asked_for,
+    a_first_boot_that_takes_too_long_is_given_up,
+    a_reader_that_goes_away_is_no_failure,
+}
 
-#[test]
-fn it_tells_one_line_a_step_and_leaves_an_instance() {
-    let user = User::new();
+fn it_tells_one_line_a_step_and_leaves_an_instance(user: &User) {
     let screen = user.provision(&[]);
     assert_eq!(screen.code, Some(0), "{screen}");
     let steps: Vec<&str> = screen.stdout.lines().filter(|line| line.starts_with('✓')).collect();
@@ -30,9 +42,7 @@ fn it_tells_one_line_a_step_and_leaves_an_instance() {
     assert_eq!(user.read("instance/root/etc/hostname"), "web-1\n");
 }
 
-#[test]
-fn as_json_standard_output_is_events_and_nothing_else() {
-    let user = User::new();
+fn as_json_standard_output_is_events_and_nothing_else(user: &User) {
     let screen = user.provision(&["--format", "json", "--id", "web-42"]);
     assert_eq!(screen.code, Some(0), "{screen}");
     let state = screen.state();
@@ -48,9 +58,7 @@ fn as_json_standard_output_is_events_and_nothing_else() {
     screen.complains("completed in");
 }
 
-#[test]
-fn a_second_run_replaces_the_instance_of_the_first() {
-    let user = User::new();
+fn a_second_run_replaces_the_instance_of_the_first(user: &User) {
     assert_eq!(user.provision(&[]).code, Some(0));
     let (first, first_pid) = (user.port(), user.read("instance/listening"));
     let screen = user.provision(&[]);
@@ -62,9 +70,7 @@ fn a_second_run_replaces_the_instance_of_the_first() {
     }
 }
 
-#[test]
-fn destroy_ends_the_instance_and_is_no_error_twice() {
-    let user = User::new();
+fn destroy_ends_the_instance_and_is_no_error_twice(user: &User) {
     assert_eq!(user.provision(&[]).code, Some(0));
     let port = user.port();
     let screen = user.provision(&["destroy"]);
@@ -74,18 +80,14 @@ fn destroy_ends_the_instance_and_is_no_error_twice() {
     assert_eq!(user.provision(&["destroy"]).code, Some(0));
 }
 
-#[test]
-fn the_server_ends_by_itself_where_its_folder_goes() {
-    let user = User::new();
+fn the_server_ends_by_itself_where_its_folder_goes(user: &User) {
     assert_eq!(user.provision(&[]).code, Some(0));
     let port = user.port();
     fs::remove_dir_all(user.path("")).unwrap();
     assert_gone(port);
 }
 
-#[test]
-fn a_skipped_step_says_why() {
-    let user = User::new();
+fn a_skipped_step_says_why(user: &User) {
     let screen = user.provision(&["--no-cloud-init", "--format", "json"]);
     assert_eq!(screen.code, Some(0), "{screen}");
     let step = screen.state().step("cloud-init-wait").unwrap().clone();
@@ -94,124 +96,7 @@ fn a_skipped_step_says_why() {
     assert_eq!(screen.run_end().warnings, 0);
 }
 
-/// One test a step: broken there, it fails there, as this kind of error, for this reason.
-macro_rules! broken {
-    ($($test:ident: $step:ident, $kind:literal, [$($text:literal),+];)*) => {$(
-        #[test]
-        fn $test() {
-            fails_at(ProvisionStep::$step, $kind, &[$($text),+]);
-        }
-    )*};
-}
-
-broken! {
-    a_broken_template: RenderOpenTofuTemplates, "template-rendering",
-        ["the templates of OpenTofu cannot be rendered", "tofu/main.tf.json.j2", "syntax error"];
-    a_missing_program: OpenTofuInit, "command-execution",
-        ["`tofu init` cannot be run", "bin", "os error 2"];
-    an_unknown_field: OpenTofuValidate, "infrastructure-provisioning",
-        ["`tofu validate` failed", "unknown field `memory`"];
-    half_a_state: OpenTofuPlan, "infrastructure-provisioning",
-        ["`tofu plan` failed", "terraform.tfstate: EOF while parsing"];
-    a_port_that_is_taken: OpenTofuApply, "infrastructure-provisioning",
-        ["`tofu apply` failed", "cannot listen on 127.0.0.1"];
-    an_output_that_is_missing: GetInstanceInfo, "infrastructure-provisioning",
-        ["the outputs of OpenTofu do not say where the instance is", "missing field `port`"];
-    an_undefined_variable: RenderAnsibleTemplates, "template-rendering",
-        ["the templates of Ansible cannot be rendered", "ansible/inventory.json.j2", "`ssh_key` is undefined"];
-    an_instance_that_is_gone: WaitSshConnectivity, "network-connectivity",
-        ["nothing answers at 127.0.0.1", "refused"];
-    a_first_boot_that_fails: CloudInitWait, "configuration",
-        ["the first boot of the instance failed", "cannot write etc/hostname/motd"];
-}
-
-fn fails_at(broken: ProvisionStep, kind: &str, chain: &[&str]) {
-    let user = User::new();
-    let screen = user.provision(&["--format", "json", "--fail-at", broken.id()]);
-    assert_eq!(screen.code, Some(1), "{screen}");
-    names_the_step(&screen, broken, kind, chain);
-    tells_the_steps_in_order(&screen, broken);
-    takes_back_what_it_created(&user, &screen, broken);
-    stores_the_failure(&user, &screen, broken);
-}
-
-fn names_the_step(screen: &Screen, broken: ProvisionStep, kind: &str, chain: &[&str]) {
-    let failure = screen.failure();
-    let number = broken.index() + 1;
-    assert_eq!(failure.step.as_ref().unwrap(), &broken.id());
-    assert_eq!((failure.step_number, failure.total_steps), (number, 9));
-    assert_eq!((&*failure.error.kind, failure.error.effect), (kind, Effect::Known));
-    let texts: Vec<&String> = std::iter::once(&failure.error.message).chain(&failure.error.chain).collect();
-    assert_eq!(texts.len(), chain.len(), "{texts:?}");
-    for (text, part) in texts.iter().zip(chain) {
-        assert!(text.contains(part), "`{part}` is not in `{text}`");
-    }
-    screen.complains(&format!("step {number}/9 `{}` of `provision` failed ({kind})", broken.id()));
-    for text in texts.into_iter().flat_map(|text| text.lines()) {
-        screen.complains(text);
-    }
-}
-
-fn tells_the_steps_in_order(screen: &Screen, broken: ProvisionStep) {
-    let mut expected = vec!["run_start ".to_owned()];
-    expected.extend(ProvisionStep::steps().take(broken.index()).flat_map(start_and_end));
-    if broken == ProvisionStep::WaitSshConnectivity {
-        let attempt = |what| format!("{what} {}", broken.id());
-        expected.extend((1..5).flat_map(|_| [attempt("step_start"), attempt("step_retry")]));
-    }
-    expected.extend(start_and_end(broken));
-    if broken.index() + 1 >= APPLY {
-        expected.extend(["undo_start open-tofu-apply".to_owned(), "undo_end open-tofu-apply".to_owned()]);
-    }
-    expected.push("run_end ".to_owned());
-    assert_eq!(screen.story(), expected);
-}
-
-fn takes_back_what_it_created(user: &User, screen: &Screen, broken: ProvisionStep) {
-    let state = screen.state();
-    assert_eq!(state.failure(), Some(&screen.failure()));
-    assert!(!user.path("instance").exists());
-    if broken.index() + 1 < APPLY {
-        assert_eq!(state.status(), RunStatus::Failed);
-        assert_eq!(screen.failure().rollback, None);
-        return;
-    }
-    assert_eq!(state.status(), RunStatus::RolledBack);
-    assert_eq!(state.step("open-tofu-apply").unwrap().undo(), Undo::Ended(UndoStatus::Undone));
-    let rollback = screen.failure().rollback.unwrap();
-    assert_eq!(rollback.status, RunStatus::RolledBack);
-    let undone: Vec<&str> = rollback.undos.iter().map(|undo| undo.step.id()).collect();
-    assert_eq!(undone, ["open-tofu-apply"]);
-    assert_eq!(user.read_json("build/tofu/terraform.tfstate")["resources"], serde_json::json!([]));
-    assert_gone(user.port());
-}
-
-fn stores_the_failure(user: &User, screen: &Screen, broken: ProvisionStep) {
-    let stored = user.stored_failure();
-    assert_eq!(stored.step(), Some(broken));
-    let before: Vec<_> = ProvisionStep::steps().take(broken.index()).collect();
-    assert_eq!(stored.completed().collect::<Vec<_>>(), before);
-    let after: Vec<_> = ProvisionStep::steps().skip(broken.index() + 1).collect();
-    assert_eq!(stored.never_ran().collect::<Vec<_>>(), after);
-    // The trace is written after the run has ended, so only the stored failure can name it.
-    let mut record = stored.into_record();
-    let trace = record.trace_file.take().unwrap();
-    assert_eq!(record, screen.failure());
-    let trace = fs::read_to_string(trace).unwrap();
-    for text in [broken.id(), &record.error.kind, &record.run.to_string()] {
-        assert!(trace.contains(text), "`{text}` is not in\n{trace}");
-    }
-    assert!(screen.stderr.contains(trace.trim_end()), "the screen and the trace differ:\n{screen}\n--- trace\n{trace}");
-    assert_eq!(trace.matches("never ran").count(), after.len());
-}
-
-fn start_and_end(step: ProvisionStep) -> [String; 2] {
-    [format!("step_start {}", step.id()), format!("step_end {}", step.id())]
-}
-
-#[test]
-fn as_text_a_failure_tells_the_whole_story_on_standard_error() {
-    let user = User::new();
+fn as_text_a_failure_tells_the_whole_story_on_standard_error(user: &User) {
     let screen = user.provision(&["--fail-at", "wait-ssh-connectivity"]);
     assert_eq!(screen.code, Some(1), "{screen}");
     screen.tells("✗ 8/9  Wait for SSH connectivity");
@@ -225,9 +110,7 @@ fn as_text_a_failure_tells_the_whole_story_on_standard_error() {
     screen.complains(&user.stored_failure().record().trace_file.as_ref().unwrap().display().to_string());
 }
 
-#[test]
-fn the_failed_environment_is_no_hindrance() {
-    let user = User::new();
+fn the_failed_environment_is_no_hindrance(user: &User) {
     for step in ["open-tofu-plan", "open-tofu-apply", "open-tofu-apply"] {
         assert_eq!(user.provision(&["--fail-at", step]).code, Some(1));
     }
@@ -237,9 +120,7 @@ fn the_failed_environment_is_no_hindrance() {
     assert_eq!(fs::read_dir(user.path("traces")).unwrap().count(), 3);
 }
 
-#[test]
-fn without_a_rollback_everything_is_left_as_it_is() {
-    let user = User::new();
+fn without_a_rollback_everything_is_left_as_it_is(user: &User) {
     let screen = user.provision(&["--format", "json", "--no-rollback", "--fail-at", "get-instance-info"]);
     assert_eq!(screen.code, Some(1), "{screen}");
     assert_eq!((screen.run_end().status, screen.failure().rollback), (RunStatus::Failed, None));
@@ -251,9 +132,7 @@ fn without_a_rollback_everything_is_left_as_it_is() {
     assert_gone(port);
 }
 
-#[test]
-fn a_step_that_there_is_not_lists_those_that_there_are() {
-    let user = User::new();
+fn a_step_that_there_is_not_lists_those_that_there_are(user: &User) {
     let screen = user.provision(&["--fail-at", "open-tofu-aply"]);
     assert_eq!((screen.code, screen.stdout.as_str()), (Some(2), ""));
     for step in ProvisionStep::steps() {
@@ -261,6 +140,35 @@ fn a_step_that_there_is_not_lists_those_that_there_are() {
     }
     screen.complains("a similar value exists: 'open-tofu-apply'");
     assert!(!user.path("").exists());
+}
+
+fn the_environment_says_where_to_fail_where_the_command_line_does_not(user: &User) {
+    let failing = |variable: &str, arguments: &[&str]| {
+        let mut command = user.command("provision", arguments);
+        command.env("PROVISION_FAIL_AT", variable);
+        Screen::of(command)
+    };
+    for unknown in ["open-tofu-aply", ""] {
+        let screen = failing(unknown, &[]);
+        assert_eq!((screen.code, screen.stdout.as_str()), (Some(2), ""));
+        for step in ProvisionStep::steps() {
+            screen.complains(step.id());
+        }
+    }
+    assert!(!user.path("").exists());
+    assert_eq!(failing("open-tofu-apply", &[]).code, Some(1));
+    assert_eq!(user.stored_failure().step(), Some(ProvisionStep::OpenTofuApply));
+    assert_eq!(failing("open-tofu-apply", &["--fail-at", "cloud-init-wait"]).code, Some(1));
+    assert_eq!(user.stored_failure().step(), Some(ProvisionStep::CloudInitWait));
+    assert_eq!(failing("open-tofu-apply", &["destroy"]).code, Some(0));
+}
+
+fn a_first_boot_that_takes_too_long_is_given_up(user: &User) {
+    let screen = user.provision(&["--boot-seconds", "600"]);
+    assert_eq!(screen.code, Some(1), "{screen}");
+    screen.complains("the first boot of the instance was not finished within 10s");
+    screen.complains("effect    unknown");
+    assert_gone(user.port());
 }
 
 #[test]
@@ -285,9 +193,7 @@ fn a_tofu_that_there_is_not_is_wrong_usage() {
     screen.complains("there is no `tofu` on the PATH");
 }
 
-#[test]
-fn the_tofu_on_the_path_is_used_where_it_is_asked_for() {
-    let user = User::new();
+fn the_tofu_on_the_path_is_used_where_it_is_asked_for(user: &User) {
     let tools = tempfile::tempdir().unwrap();
     // The example is a `tofu` itself, by that name.
     let tofu = tools.path().join(format!("tofu{}", std::env::consts::EXE_SUFFIX));
@@ -300,10 +206,8 @@ fn the_tofu_on_the_path_is_used_where_it_is_asked_for() {
     assert_eq!(fs::read_link(user.path("bin/tofu")).unwrap(), tofu);
 }
 
-#[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_goes_away_is_no_failure(user: &User) {
     for format in ["text", "json"] {
-        let user = User::new();
         let mut child = user.command("provision", &["--format", format]).spawn().unwrap();
         drop(child.stdout.take());
         drop(child.stderr.take());

@@ -224,7 +224,7 @@ fn a_plan_runs_nothing() {
     assert_eq!(screen.code, Some(0), "{screen}");
     screen.tells("> 3/6  Copy files          25%");
     assert!(screen.stdout.lines().all(|line| line.chars().count() <= 80), "{screen}");
-    let plan = publisher.publish(&["source", "--plan", "--format", "json"]);
+    let plan = publisher.publish(&["source", "--plan", "json"]);
     let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
     assert_eq!((&plan["waves"], &plan["steps"][1]["action"]), (&json!([["pull-source"]]), &json!("not_reached")));
     assert!(!publisher.user.path("").exists());

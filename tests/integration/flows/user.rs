@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use step_machine::event::{Event, EventLines, EventType, FailureRecord, Kind, RunEnd};
-use step_machine::{FailureContext, RunState};
+use step_machine::{FailureContext, RunState, Workflow};
 use step_machine_examples::steps::ProvisionStep;
 use tempfile::TempDir;
 
@@ -47,6 +47,8 @@ fn build() -> Option<HashMap<String, PathBuf>> {
 /// A folder to run the examples in. No instance outlives it.
 pub(crate) struct User {
     home: TempDir,
+    /// Who walks the steps of `provision`.
+    drive: &'static str,
 }
 
 /// What a command left on the screen.
@@ -59,15 +61,23 @@ pub(crate) struct Screen {
 
 impl User {
     pub(crate) fn new() -> Self {
+        Self::driving("machine")
+    }
+
+    /// A user who has `drive` walk the steps of `provision`.
+    pub(crate) fn driving(drive: &'static str) -> Self {
         // Here, and not where the user is dropped, a build that fails may panic.
         program("provision");
-        Self { home: tempfile::tempdir().unwrap() }
+        Self { home: tempfile::tempdir().unwrap(), drive }
     }
 
     /// A command on the environment `demo` of this user.
     pub(crate) fn command(&self, example: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program(example));
         command.args(arguments).args(["--dir", "demo"]).current_dir(self.home.path());
+        if example == "provision" && arguments.first() != Some(&"destroy") {
+            command.args(["--drive", self.drive]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -82,6 +92,10 @@ impl User {
 
     pub(crate) fn configure(&self, arguments: &[&str]) -> Screen {
         self.run("configure", arguments)
+    }
+
+    pub(crate) fn deploy(&self, arguments: &[&str]) -> Screen {
+        self.run("deploy", arguments)
     }
 
     /// A file or folder of the environment.
@@ -194,6 +208,11 @@ pub(crate) fn greeting(port: u16) -> Option<String> {
 pub(crate) fn assert_gone(port: u16) {
     // Another instance may have got the port in the meantime; it goes as well.
     eventually("the server is gone", || greeting(port).is_none());
+}
+
+/// The events of a step that runs once, as a story tells them.
+pub(crate) fn start_and_end(step: ProvisionStep) -> [String; 2] {
+    [format!("step_start {}", step.id()), format!("step_end {}", step.id())]
 }
 
 /// A `PATH` with `folder` before everything else.

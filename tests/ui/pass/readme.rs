@@ -40,6 +40,10 @@ impl Provisioner {
     fn connect(&self, _: u16) -> Result<(), ProvisionError> {
         Ok(())
     }
+
+    async fn booted(&self) -> Result<(), ProvisionError> {
+        Ok(())
+    }
 }
 
 // README: begin
@@ -63,11 +67,56 @@ impl Provisioner {
 }
 // README: end
 
+use step_machine::StepContext;
+
+// README: begin
+impl ProvisionStepHandler for Provisioner {
+    type Error = ProvisionError;
+
+    async fn render_templates(&self, _: &mut StepContext) -> Result<(), ProvisionError> {
+        self.render()
+    }
+
+    async fn open_tofu_init(&self, _: &mut StepContext) -> Result<(), ProvisionError> {
+        self.tofu("init").await
+    }
+
+    async fn open_tofu_apply(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        cx.message("creating one instance");
+        self.tofu("apply").await
+    }
+
+    async fn undo_open_tofu_apply(&self, _: &mut StepContext) -> Result<(), ProvisionError> {
+        self.tofu("destroy").await
+    }
+
+    async fn get_port(&self, _: &mut StepContext) -> Result<u16, ProvisionError> {
+        self.port()
+    }
+
+    async fn wait_ssh(&self, _: &mut StepContext, get_port: &u16) -> Result<(), ProvisionError> {
+        self.connect(*get_port)
+    }
+
+    async fn wait_cloud_init(&self, _: &mut StepContext) -> Result<(), ProvisionError> {
+        self.booted().await
+    }
+}
+
+async fn provision(provisioner: &Provisioner) -> Result<Report<ProvisionStep>, Failure<ProvisionStep, ProvisionError>> {
+    ProvisionStep::run(provisioner).id("web-42").skip(WaitCloudInit, "the image has no cloud-init").await
+}
+// README: end
+
 fn main() {
-    let provisioning = Provisioner.provision();
-    let mut provisioning = std::pin::pin!(provisioning);
+    ends(Provisioner.provision());
+    ends(provision(&Provisioner));
+}
+
+fn ends(run: impl std::future::Future<Output = Result<Report<ProvisionStep>, Failure<ProvisionStep, ProvisionError>>>) {
+    let mut run = std::pin::pin!(run);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(report) = std::future::Future::poll(provisioning.as_mut(), &mut context) else {
+    let std::task::Poll::Ready(report) = std::future::Future::poll(run.as_mut(), &mut context) else {
         panic!("nothing here waits");
     };
     assert_eq!(report.unwrap().state().progress().percentage, 100.0);

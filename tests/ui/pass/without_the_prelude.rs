@@ -39,6 +39,46 @@ enum Tests {
     Lint,
 }
 
+struct Releasing;
+
+impl ReleaseHandler for Releasing {
+    type Error = FetchError;
+
+    async fn fetch(&self, _: &mut ::step_machine::StepContext) -> ::core::result::Result<u16, FetchError> {
+        ::core::result::Result::Ok(7)
+    }
+
+    async fn build(
+        &self,
+        _: &mut ::step_machine::StepContext,
+        _: ::core::option::Option<&u16>,
+    ) -> ::core::result::Result<(), FetchError> {
+        ::core::result::Result::Ok(())
+    }
+
+    async fn undo_build(&self, _: &mut ::step_machine::StepContext) -> ::core::result::Result<(), FetchError> {
+        ::core::result::Result::Ok(())
+    }
+
+    fn test(&self) -> impl ::step_machine::runner::HandlerFor<Tests> {
+        &Testing
+    }
+}
+
+struct Testing;
+
+impl TestsHandler for Testing {
+    type Error = FetchError;
+
+    async fn unit(&self, _: &mut ::step_machine::StepContext) -> ::core::result::Result<(), FetchError> {
+        ::core::result::Result::Ok(())
+    }
+
+    async fn lint(&self, _: &mut ::step_machine::StepContext) -> ::core::result::Result<(), FetchError> {
+        ::core::result::Result::Ok(())
+    }
+}
+
 fn main() {
     use ::core::assert_eq;
     use ::core::result::Result::{Err, Ok};

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Path, Type};
 
@@ -38,7 +38,8 @@ pub(crate) fn items(workflow: &Workflow) -> TokenStream {
 
 /// The function that begins a run which the runner drives.
 pub(crate) fn run(workflow: &Workflow) -> TokenStream {
-    let Workflow { krate, ident, vis, handler, .. } = workflow;
+    let Workflow { krate, vis, handler, .. } = workflow;
+    let ident = generated(&workflow.ident);
     let doc =
         format!("Runs `{ident}` with a handler, `&handler` or an `Arc` of it: a type that implements [`{handler}`].");
     quote! {
@@ -47,6 +48,18 @@ pub(crate) fn run(workflow: &Workflow) -> TokenStream {
             #krate::private::runner(handler)
         }
     }
+}
+
+/// The name as that of something generated: where it stood in the source the compiler would suggest type parameters.
+fn generated(ident: &Ident) -> Ident {
+    let mut generated = ident.clone();
+    generated.set_span(Span::call_site());
+    generated
+}
+
+/// Where the compiler points when it speaks of what stands for `ident`.
+fn place(ident: &Ident) -> Span {
+    Span::call_site().located_at(ident.span())
 }
 
 /// Each name once: that two steps would have a method in common is a fault, and reported.
@@ -72,15 +85,13 @@ fn name(step: &Step, task: Task<'_>) -> Ident {
 
 /// The trait itself.
 fn declaration(workflow: &Workflow, methods: &[Method<'_>]) -> TokenStream {
-    let Workflow { krate, ident, vis, handler, .. } = workflow;
+    let Workflow { krate, ident, vis, .. } = workflow;
+    let handler = generated(&workflow.handler);
     let methods = methods.iter().map(|method| method.declaration(workflow));
     let doc = format!("What the steps of [`{ident}`] do: a method for each, which `{ident}::run` calls.");
-    let message = format!("`{{Self}}` does not handle the steps of `{ident}`");
-    let label = format!("`{handler}` is not implemented for this type");
     quote! {
         #[doc = #doc]
-        #[diagnostic::on_unimplemented(message = #message, label = #label)]
-        #[allow(dead_code, private_bounds, private_interfaces, unreachable_pub)]
+        #[allow(dead_code, private_bounds, private_interfaces, unreachable_pub, clippy::ptr_arg)]
         #vis trait #handler: ::core::marker::Send + ::core::marker::Sync {
             #[doc = "What the methods fail with."]
             type Error: #krate::StepError;
@@ -91,38 +102,53 @@ fn declaration(workflow: &Workflow, methods: &[Method<'_>]) -> TokenStream {
 
 impl Method<'_> {
     fn declaration(&self, workflow: &Workflow) -> TokenStream {
-        let (krate, name, doc) = (&workflow.krate, &self.name, self.doc(workflow));
-        let needs = needs(workflow, self.step);
-        let needs = needs.iter().map(Need::parameter);
-        let context = quote!(cx: &mut #krate::StepContext);
-        let output = self.step.output.as_ref().map_or_else(|| quote!(()), |output| quote!(#output));
-        // The compiler points at the step where it speaks of its method.
-        let place = Span::call_site().located_at(self.step.ident.span());
-        match self.task {
-            Task::Run => {
-                let future = future(&output);
-                quote_spanned!(place=> #[doc = #doc] fn #name(&self, #context, #(#needs),*) -> #future;)
-            }
-            Task::Nest(inner) => {
-                let handler = quote!(#krate::runner::HandlerFor<#inner>);
-                quote_spanned!(place=> #[doc = #doc] fn #name(&self, #(#needs),*) -> impl #handler;)
-            }
-            Task::Undo => {
-                let output = self.step.output.is_some().then(|| quote!(output: ::core::option::Option<&#output>));
-                let future = future(&quote!(()));
-                quote_spanned!(place=> #[doc = #doc] fn #name(&self, #context, #output) -> #future;)
-            }
-            Task::Skip => {
-                let future = future(&quote!(::core::option::Option<::std::string::String>));
-                quote_spanned! {place=>
-                    #[doc = #doc]
-                    fn #name(&self, #context) -> #future {
-                        let _ = cx;
-                        ::core::future::ready(::core::result::Result::Ok(::core::option::Option::None))
-                    }
-                }
+        let (name, doc) = (&self.name, self.doc(workflow));
+        let (parameters, returns) = (self.parameters(workflow), self.returns(workflow));
+        let place = place(&self.step.ident);
+        if !matches!(self.task, Task::Skip) {
+            return quote_spanned!(place=> #[doc = #doc] fn #name(#parameters) -> #returns;);
+        }
+        quote_spanned! {place=>
+            #[doc = #doc]
+            fn #name(#parameters) -> #returns {
+                let _ = cx;
+                ::core::future::ready(::core::result::Result::Ok(::core::option::Option::None))
             }
         }
+    }
+
+    /// The outputs that the method is given.
+    fn given<'a>(&'a self, workflow: &'a Workflow) -> Vec<Given<'a>> {
+        match self.task {
+            Task::Run | Task::Nest(_) => needs(workflow, self.step),
+            Task::Undo => Given::own(self.step).into_iter().collect(),
+            Task::Skip => Vec::new(),
+        }
+    }
+
+    fn parameters(&self, workflow: &Workflow) -> TokenStream {
+        let krate = &workflow.krate;
+        let given = self.given(workflow);
+        // Of a wrong number of parameters the compiler shows all from the first to the last: all in one place then.
+        let place = given.last().map_or_else(|| place(&self.step.ident), Given::place);
+        let context = match self.task {
+            Task::Nest(_) => TokenStream::new(),
+            Task::Run | Task::Undo | Task::Skip => quote_spanned!(place=> cx: &mut #krate::StepContext,),
+        };
+        let given = given.iter().map(Given::parameter);
+        quote_spanned!(place=> &self, #context #(#given),*)
+    }
+
+    fn returns(&self, workflow: &Workflow) -> TokenStream {
+        let place = place(&self.step.ident);
+        let output = match (self.task, &self.step.output) {
+            (Task::Nest(inner), _) => return nested_handler(workflow, inner),
+            (Task::Run, Some(output)) => quote!(#output),
+            (Task::Skip, _) => quote_spanned!(place=> ::core::option::Option<::std::string::String>),
+            (Task::Run, None) | (Task::Undo, _) => quote_spanned!(place=> ()),
+        };
+        let result = quote_spanned!(place=> ::core::result::Result<#output, Self::Error>);
+        quote_spanned!(place=> impl ::core::future::Future<Output = #result> + ::core::marker::Send)
     }
 
     fn doc(&self, workflow: &Workflow) -> String {
@@ -150,52 +176,79 @@ impl Method<'_> {
     }
 }
 
-/// What a method returns that is a body.
-fn future(output: &TokenStream) -> TokenStream {
-    let result = quote!(::core::result::Result<#output, Self::Error>);
-    quote!(impl ::core::future::Future<Output = #result> + ::core::marker::Send)
+/// What gives the handler of a nested workflow; all of it where that is named.
+fn nested_handler(workflow: &Workflow, inner: &Path) -> TokenStream {
+    let place = Span::call_site().located_at(inner.span());
+    let krate = respanned(workflow.krate.to_token_stream(), place);
+    quote_spanned!(place=> impl #krate::runner::HandlerFor<#inner>)
 }
 
-/// The steps whose outputs are handed to `step`, in the order in which it needs them.
-fn needs<'a>(workflow: &'a Workflow, step: &Step) -> Vec<Need<'a>> {
+fn respanned(tokens: TokenStream, place: Span) -> TokenStream {
+    let at_place = |mut token: TokenTree| {
+        token.set_span(place);
+        token
+    };
+    tokens.into_iter().map(at_place).collect()
+}
+
+/// The outputs that are handed to `step`, in the order in which it needs them.
+fn needs<'a>(workflow: &'a Workflow, step: &Step) -> Vec<Given<'a>> {
     let mut taken = HashSet::new();
-    let steps = workflow.needs(step).into_iter().map(|need| &workflow.steps[need]);
-    let needs = steps.filter_map(|step| Some(Need { step, output: step.output.as_ref()? }));
+    let needs = workflow.needs(step).into_iter().filter_map(|need| Given::need(&workflow.steps[need]));
     // That a step is needed twice, or has the name of another one, is a fault, and reported.
-    needs.filter(|need| taken.insert(names::snake(&need.step.ident))).collect()
+    needs.filter(|given| taken.insert(given.name.clone())).collect()
 }
 
-/// What an earlier step hands on to a later one.
-struct Need<'a> {
+/// The output of a step that a method is given.
+struct Given<'a> {
+    name: String,
     step: &'a Step,
     output: &'a Type,
+    /// There may be none.
+    optional: bool,
 }
 
-impl Need<'_> {
-    /// The step may have nothing to hand on.
-    fn is_optional(&self) -> bool {
-        self.step.skippable || !self.step.critical
+impl<'a> Given<'a> {
+    /// What an earlier step hands to a later one.
+    fn need(step: &'a Step) -> Option<Self> {
+        let words = names::snake(&step.ident);
+        // The context is there already.
+        let name = if words == "cx" { "cx_".to_owned() } else { words };
+        Some(Self { name, step, output: step.output.as_ref()?, optional: step.skippable || !step.critical })
+    }
+
+    /// What a step hands to its own undo.
+    fn own(step: &'a Step) -> Option<Self> {
+        Some(Self { name: "output".to_owned(), step, output: step.output.as_ref()?, optional: true })
+    }
+
+    fn place(&self) -> Span {
+        Span::call_site().located_at(self.output.span())
     }
 
     fn parameter(&self) -> TokenStream {
-        let (words, output) = (names::snake(&self.step.ident), self.output);
-        let name = if words == "cx" { "cx_" } else { &words };
-        let name = names::ident(name, self.step.ident.span());
-        let reference = quote_spanned!(output.span()=> &#output);
-        if self.is_optional() { quote!(#name: ::core::option::Option<#reference>) } else { quote!(#name: #reference) }
+        let (place, output) = (self.place(), self.output);
+        let name = names::ident(&self.name, place);
+        let reference = quote_spanned!(place=> &#output);
+        if self.optional {
+            quote_spanned!(place=> #name: ::core::option::Option<#reference>)
+        } else {
+            quote_spanned!(place=> #name: #reference)
+        }
     }
 }
 
 /// What calls the methods by the position of the step.
 fn dispatch(workflow: &Workflow, methods: &[Method<'_>]) -> TokenStream {
-    let Workflow { krate, ident, handler, .. } = workflow;
+    let (krate, ident, handler) = (&workflow.krate, &workflow.ident, generated(&workflow.handler));
     let run = function(workflow, "run", "Running", methods.iter().filter_map(|method| method.run(workflow)));
     let undo = function(workflow, "undo", "Undoing", methods.iter().filter_map(|method| method.undo(workflow)));
     let skip = function(workflow, "skip", "Asking", methods.iter().filter_map(|method| method.skip(workflow)));
+    // Where the trait seemed to be derived the compiler would advise to implement it by hand.
+    let dispatch = respanned(quote!(#krate::runner::Dispatch<__Handler>), ident.span());
     quote! {
-        #[automatically_derived]
         #[allow(unused_variables)]
-        impl<__Handler: #handler> #krate::runner::Dispatch<__Handler> for #ident {
+        impl<__Handler: #handler> #dispatch for #ident {
             type Error = __Handler::Error;
             #run
             #undo
@@ -224,7 +277,7 @@ fn function(workflow: &Workflow, name: &str, returns: &str, arms: impl Iterator<
             step: ::core::primitive::usize,
             handler: &'a __Handler,
             cx: &'a mut #krate::StepContext,
-        ) -> #krate::private::#returns<'a, Self::Error> {
+        ) -> #krate::private::#returns<'a, __Handler::Error> {
             match step {
                 #calls
                 _ => ::std::boxed::Box::pin(#rest),
@@ -245,90 +298,79 @@ struct Arm {
 impl Method<'_> {
     fn run(&self, workflow: &Workflow) -> Option<Arm> {
         match self.task {
-            Task::Run => {
-                let end = if self.step.output.is_some() { "handed_on" } else { "done" };
-                Some(self.body(workflow, end, read_needs(workflow, self.step)))
-            }
-            Task::Nest(inner) => Some(self.nested(workflow, "nested", inner)),
+            Task::Run => Some(self.body(workflow)),
+            Task::Nest(_) => Some(self.nested(workflow, "nested_in")),
             Task::Undo | Task::Skip => None,
         }
     }
 
     fn undo(&self, workflow: &Workflow) -> Option<Arm> {
         match self.task {
-            Task::Undo => Some(self.body(workflow, "ended", read_own(workflow, self.step))),
-            Task::Nest(inner) => Some(self.nested(workflow, "undo_nested", inner)),
+            Task::Undo => Some(self.body(workflow)),
+            Task::Nest(_) => Some(self.nested(workflow, "undo_nested_in")),
             Task::Run | Task::Skip => None,
         }
     }
 
     fn skip(&self, workflow: &Workflow) -> Option<Arm> {
-        matches!(self.task, Task::Skip).then(|| self.body(workflow, "ended", Read::default()))
+        matches!(self.task, Task::Skip).then(|| self.body(workflow))
     }
 
     /// Runs the body that the method is.
-    fn body(&self, workflow: &Workflow, end: &str, Read { statements, given }: Read) -> Arm {
+    fn body(&self, workflow: &Workflow) -> Arm {
         let (krate, method) = (&workflow.krate, self.path(workflow));
-        let is_call = given.is_empty();
+        let hands_on = matches!(self.task, Task::Run) && self.step.output.is_some();
+        let marker = hands_on.then(|| marker(workflow, self.step)).map(|marker| quote!(#marker,));
+        let (end, call) = match self.task {
+            Task::Run if hands_on => ("handed_on_by", "call_handed_on"),
+            Task::Run => ("done", "call_done"),
+            Task::Undo | Task::Skip | Task::Nest(_) => ("ended", "call_ended"),
+        };
+        let (end, call) = (format_ident!("{end}"), format_ident!("{call}"));
+        let Read { statements, arguments } = self.read(workflow);
+        let is_call = arguments.is_empty();
         let code = if is_call {
-            let call = format_ident!("call_{end}");
-            quote!(#krate::private::#call(handler, cx, #method))
+            quote!(#krate::private::#call(#marker handler, cx, #method))
         } else {
-            let end = format_ident!("{end}");
-            quote!({ #statements #krate::private::#end(#method(handler, cx, #given).await) })
+            quote!({ #statements #krate::private::#end(#marker #method(handler, cx, #arguments).await) })
         };
         Arm { index: self.index, code, is_call }
     }
 
     /// Hands the handler that the method gives to the library.
-    fn nested(&self, workflow: &Workflow, what: &str, inner: &Path) -> Arm {
+    fn nested(&self, workflow: &Workflow, what: &str) -> Arm {
         let (krate, what, method) = (&workflow.krate, format_ident!("{what}"), self.path(workflow));
-        let Read { statements, given } = read_needs(workflow, self.step);
-        let call = quote!(#krate::private::#what::<#inner, _, Self::Error>(cx, #method(handler, #given)));
+        let marker = marker(workflow, self.step);
+        let Read { statements, arguments } = self.read(workflow);
+        let call = quote!(#krate::private::#what(#marker, cx, #method(handler, #arguments)));
         Arm { index: self.index, code: quote!({ #statements #call.await }), is_call: false }
     }
 
     fn path(&self, workflow: &Workflow) -> TokenStream {
-        let (handler, name) = (&workflow.handler, &self.name);
+        let (handler, name) = (generated(&workflow.handler), &self.name);
         quote!(<__Handler as #handler>::#name)
+    }
+
+    /// Reads from the record what the method is given.
+    fn read(&self, workflow: &Workflow) -> Read {
+        let krate = &workflow.krate;
+        let values = self.given(workflow).into_iter().enumerate().map(|(nth, given)| {
+            let (value, marker) = (format_ident!("given{nth}"), marker(workflow, given.step));
+            let (reader, argument) = if given.optional {
+                (quote!(maybe), quote!(::core::option::Option::as_ref(&#value),))
+            } else {
+                (quote!(needed), quote!(&#value,))
+            };
+            // The error's type cannot be inferred: `?` may turn it into another one.
+            (quote!(let #value = #krate::private::#reader::<_, __Handler::Error>(cx, #marker)?;), argument)
+        });
+        let (statements, arguments) = values.unzip();
+        Read { statements, arguments }
     }
 }
 
 /// What is read from the record, and what of it is given to a method.
-#[derive(Default)]
 struct Read {
     statements: TokenStream,
-    given: TokenStream,
-}
-
-impl Read {
-    /// Reads the output of `step`, and gives it by reference.
-    fn output(&mut self, workflow: &Workflow, step: &Step, name: &str, optional: bool) {
-        let (krate, marker, value) = (&workflow.krate, marker(workflow, step), format_ident!("{name}"));
-        let (reader, given) = if optional {
-            (quote!(maybe), quote!(::core::option::Option::as_ref(&#value),))
-        } else {
-            (quote!(needed), quote!(&#value,))
-        };
-        // The error's type cannot be inferred: `?` may turn it into another one.
-        self.statements.extend(quote!(let #value = #krate::private::#reader::<_, Self::Error>(cx, #marker)?;));
-        self.given.extend(given);
-    }
-}
-
-fn read_needs(workflow: &Workflow, step: &Step) -> Read {
-    let mut read = Read::default();
-    for (nth, need) in needs(workflow, step).iter().enumerate() {
-        read.output(workflow, need.step, &format!("need{nth}"), need.is_optional());
-    }
-    read
-}
-
-/// What an undo is given: the output of its own step.
-fn read_own(workflow: &Workflow, step: &Step) -> Read {
-    let mut read = Read::default();
-    if step.output.is_some() {
-        read.output(workflow, step, "own", true);
-    }
-    read
+    arguments: TokenStream,
 }

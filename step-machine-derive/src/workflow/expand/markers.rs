@@ -74,6 +74,14 @@ fn step_impl(workflow: &Workflow, step: &Step) -> TokenStream {
             impl #krate::Skippable for #marker {}
         }
     });
+    let nesting = step.nested.as_ref().map(|inner| {
+        quote! {
+            #[automatically_derived]
+            impl #krate::private::Nesting for #marker {
+                type Inner = #inner;
+            }
+        }
+    });
     quote! {
         #[automatically_derived]
         impl #krate::Step for #marker {
@@ -83,6 +91,7 @@ fn step_impl(workflow: &Workflow, step: &Step) -> TokenStream {
             const STEP: #ident = #value;
         }
         #skippable
+        #nesting
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
-use super::{handler, order};
+use super::{handler, marker, order};
 use crate::value::At;
 use crate::workflow::model::{Retry, Step, Workflow};
 
@@ -61,15 +62,19 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
 /// the compiler has no answer. Its plan would have no end.
 fn depth(workflow: &Workflow) -> (Option<TokenStream>, Option<TokenStream>) {
     let (krate, ident) = (&workflow.krate, &workflow.ident);
-    let nested: Vec<_> = workflow.steps.iter().filter_map(|step| step.nested.as_ref()).collect();
-    if nested.is_empty() {
+    let mut nested = workflow.steps.iter().filter_map(|step| Some((step, step.nested.as_ref()?))).peekable();
+    let Some(place) = nested.peek().map(|(_, path)| Span::call_site().located_at(path.span())) else {
         return (None, None);
-    }
-    let number = quote!(::core::primitive::usize);
-    let depth = quote! {
-        const DEPTH: #number = #krate::private::depth(&[#(<#nested as #krate::Workflow>::DEPTH),*]);
     };
-    (Some(depth), Some(quote!(const _: #number = <#ident as #krate::Workflow>::DEPTH;)))
+    let number = quote!(::core::primitive::usize);
+    let depth = nested.fold(quote!(0), |others, (step, _)| {
+        let marker = marker(workflow, step);
+        quote!(#krate::private::depth::<#marker>(#others))
+    });
+    (
+        Some(quote_spanned!(place=> const DEPTH: #number = #depth;)),
+        Some(quote!(const _: #number = <#ident as #krate::Workflow>::DEPTH;)),
+    )
 }
 
 pub(crate) fn inherent_impl(workflow: &Workflow) -> TokenStream {
@@ -130,10 +135,10 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
         let weight = weight.value;
         quote!(step.weight = #weight;)
     });
-    let nested = step
-        .nested
-        .as_ref()
-        .map(|nested| quote!(#krate::private::nest(&mut step, <#nested as #krate::Workflow>::plan());));
+    let nested = step.nested.as_ref().map(|_| {
+        let marker = marker(workflow, step);
+        quote!(#krate::private::nest(&mut step, #marker);)
+    });
     let rules: TokenStream = [alias]
         .into_iter()
         .chain(needs.map(Some))

@@ -24,7 +24,6 @@ mod dagrs;
 mod dagx;
 mod ours;
 mod steno;
-mod steps;
 mod table;
 
 use std::convert::Infallible;
@@ -123,7 +122,14 @@ fn main() {
 
 /// All of them, or the sequence by hand and those whose name matches.
 fn contenders(only: Option<&str>) -> Vec<Contender> {
-    let mut all = vec![by_hand::sequence(), by_hand::join_set(), ours::typed(), cano::contender()];
+    let mut all = vec![
+        by_hand::sequence(),
+        by_hand::join_set(),
+        ours::runner(),
+        ours::runner_of_tasks(),
+        ours::typed(),
+        cano::contender(),
+    ];
     all.extend(dagx::contenders());
     all.extend(dagrs::contenders());
     all.extend(steno::contenders());

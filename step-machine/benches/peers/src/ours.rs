@@ -1,40 +1,44 @@
-//! step-machine itself: the typed machine, and the enums for what drives them.
+//! step-machine itself: the runner and the typed machine.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::steps::{hundred_steps, ten_steps, thousand_steps};
+use step_machine::StepContext;
+
 use crate::{Case, Contender, Runs, work};
 
-/// Declares a workflow of the steps, each with the name of its handler's method.
-macro_rules! workflow {
-    ($(#[$attribute:meta])* $name:ident: $($step:ident $method:ident)*) => {
-        #[derive(step_machine::Workflow)]
-        $(#[$attribute])*
-        enum $name {
-            $($step,)*
-        }
-    };
+type Done = Result<(), Infallible>;
+
+/// The handler of every workflow here.
+struct Nothing;
+
+include!(concat!(env!("OUT_DIR"), "/workflows.rs"));
+
+pub(crate) fn runner() -> Contender {
+    Contender {
+        name: "runner",
+        timed: "the whole run, with timing, status and events; the report is dropped; no journal, no observers",
+        prepare: |case| match case {
+            Case::Chain(10) => Ok(runs(|| Chain10::run(&Nothing).into_future())),
+            Case::Chain(100) => Ok(runs(|| Chain100::run(&Nothing).into_future())),
+            Case::Chain(1000) => Ok(runs(|| Chain1000::run(&Nothing).into_future())),
+            Case::Chain(_) => Err("no such enum"),
+            Case::Roots(_) => Ok(runs(|| Roots100::run(&Nothing).into_future())),
+        },
+    }
 }
 
-/// Declares a function that drives a chain with the typed machine.
-macro_rules! typed {
-    ($drive:ident $name:ident $module:ident: $($step:ident $method:ident)*) => {
-        async fn $drive() -> Result<(), step_machine::Failure<$name, std::convert::Infallible>> {
-            let run = $name::machine().begin()?;
-            $(let run = run.step_async($module::$step, async |_| work()).await?;)*
-            run.finish()?;
-            Ok(())
-        }
-    };
+pub(crate) fn runner_of_tasks() -> Contender {
+    Contender {
+        name: "runner, Arc",
+        timed: "as `runner`, with a handler behind an Arc: each parallel step is a task of the runtime",
+        prepare: |case| match case {
+            Case::Chain(_) => Err("as `runner`: a chain needs no tasks"),
+            Case::Roots(_) => Ok(runs(|| Roots100::run(Arc::new(Nothing)).into_future())),
+        },
+    }
 }
-
-ten_steps! { give workflow; Chain10 }
-hundred_steps! { give workflow; Chain100 }
-thousand_steps! { give workflow; Chain1000 }
-hundred_steps! { give workflow; #[workflow(parallel)] Roots100 }
-
-ten_steps! { give typed; typed_10 Chain10 chain10 }
-hundred_steps! { give typed; typed_100 Chain100 chain100 }
 
 pub(crate) fn typed() -> Contender {
     Contender {
@@ -49,16 +53,16 @@ pub(crate) fn typed() -> Contender {
     }
 }
 
-fn runs<F, E>(run: fn() -> F) -> Runs
+fn runs<F, T, E>(run: fn() -> F) -> Runs
 where
-    F: Future<Output = Result<(), E>> + Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
     E: std::fmt::Debug,
 {
     Box::new(move |runs| {
         Box::pin(async move {
             let start = Instant::now();
             for _ in 0..runs {
-                run().await.expect("nothing fails");
+                drop(run().await.expect("nothing fails"));
             }
             start.elapsed()
         })

@@ -1,13 +1,18 @@
 //! The command line that the flows share, and how they end.
 
+mod driven;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
+use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
-use step_machine::{FailureContext, MachineBuilder, Report, Workflow};
+use step_machine::runner::{HandlerFor, Runner};
+use step_machine::{FailureContext, MachineBuilder, Observer, Report, StepInfo, Workflow};
 
 use crate::screen::{Screen, seconds};
 use crate::site::Site;
@@ -43,30 +48,40 @@ pub struct SiteArgs {
 }
 
 impl SiteArgs {
+    /// The folder of the environment.
+    pub fn site(&self) -> io::Result<Site> {
+        Site::at(&self.dir)
+    }
+
     /// What a person types to run an example on the same environment.
     pub fn command_line(&self, example: &str, arguments: &str) -> String {
-        let mut line = format!("cargo run --example {example}");
-        let dir =
-            if self.dir == Path::new(DEFAULT_DIR) { String::new() } else { format!(" --dir {}", self.dir.display()) };
-        if !(arguments.is_empty() && dir.is_empty()) {
-            line.push_str(" --");
-        }
-        let space = if arguments.is_empty() { "" } else { " " };
-        format!("{line}{space}{arguments}{dir}")
+        let is_default = self.dir == Path::new(DEFAULT_DIR);
+        command_line(example, arguments, (!is_default).then_some(("--dir", &*self.dir)))
     }
 }
 
-/// The options of a flow.
+/// What a person types to run an example, with an option that names a folder where that is not the usual one.
+pub fn command_line(example: &str, arguments: &str, folder: Option<(&str, &Path)>) -> String {
+    let mut line = format!("cargo run --example {example}");
+    let folder = folder.map(|(option, folder)| format!(" {option} {}", folder.display())).unwrap_or_default();
+    if !(arguments.is_empty() && folder.is_empty()) {
+        line.push_str(" --");
+    }
+    let space = if arguments.is_empty() { "" } else { " " };
+    format!("{line}{space}{arguments}{folder}")
+}
+
+/// The options of a flow, whoever drives it.
 #[derive(Debug, Clone, Args)]
 pub struct FlowArgs<W: Workflow + Clone> {
-    /// Where the environment is.
-    #[command(flatten)]
-    pub place: SiteArgs,
     /// How the run is told
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Show every line that a command writes, and not only the last one while it runs
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Break what this step works with, to see it fail
-    #[arg(long, value_name = "STEP-ID", value_parser = step_id::<W>())]
+    #[arg(long, value_name = "STEP-ID", value_parser = step_id::<W>(), env = fail_at_variable::<W>())]
     pub fail_at: Option<W>,
     /// The id of the run; without one, a new id is made
     #[arg(long, value_name = "RUN")]
@@ -81,26 +96,45 @@ pub struct FlowArgs<W: Workflow + Clone> {
 
 /// Takes the ids of the steps of `W`, and lists them where it is given another one.
 fn step_id<W: Workflow + Clone>() -> impl TypedValueParser<Value = W> {
-    let ids = W::plan().steps.iter().map(|step| PossibleValue::new(step.id.as_str()).help(step.description.as_str()));
+    step_id_where::<W>(|_| true)
+}
+
+/// Takes the ids of some of the steps of `W`, and lists them where it is given another one.
+fn step_id_where<W: Workflow + Clone>(may: fn(&StepInfo) -> bool) -> impl TypedValueParser<Value = W> {
+    let steps = W::plan().steps.iter().filter(|step| may(step));
+    let ids = steps.map(|step| PossibleValue::new(step.id.as_str()).help(step.description.as_str()));
     PossibleValuesParser::new(ids.collect::<Vec<_>>())
         .try_map(|id| W::from_id(&id).ok_or_else(|| format!("`{}` has no step `{id}`", W::NAME)))
 }
 
-impl<W: Workflow + Clone> FlowArgs<W> {
-    /// The folder of the environment.
-    pub fn site(&self) -> io::Result<Site> {
-        Site::at(&self.place.dir)
-    }
+/// The environment variable that stands for `--fail-at`: `PROVISION_FAIL_AT`.
+fn fail_at_variable<W: Workflow>() -> String {
+    format!("{}_FAIL_AT", W::NAME.replace('-', "_").to_uppercase())
+}
 
+impl<W: Workflow + Clone> FlowArgs<W> {
     /// A machine that tells its run as the options say.
     pub fn machine(&self, machine: MachineBuilder<W>) -> MachineBuilder<W> {
         let machine = match &self.id {
             Some(id) => machine.id(id.as_str()),
             None => machine,
         };
+        machine.observe(self.observer())
+    }
+
+    /// A runner that tells its run as the options say.
+    pub fn runner<'h, P: HandlerFor<W>>(&self, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
+        let runner = match &self.id {
+            Some(id) => runner.id(id.as_str()),
+            None => runner,
+        };
+        runner.observe(self.observer())
+    }
+
+    fn observer(&self) -> Box<dyn Observer> {
         match self.format {
-            Format::Text => machine.observe(Screen::stdout()),
-            Format::Json => machine.observe(JsonLines::new(io::stdout())),
+            Format::Text => Box::new(Screen::stdout().verbose(self.verbose)),
+            Format::Json => Box::new(JsonLines::new(io::stdout())),
         }
     }
 
@@ -121,6 +155,9 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         let took = seconds(report.duration());
         let took = took.trim();
         match warnings {
+            _ if report.state().status() != RunStatus::Completed => {
+                self.say(&format!("ended after {took}, no further than it was to go"));
+            }
             0 => self.say(&format!("completed in {took}")),
             1 => self.say(&format!("completed with 1 warning in {took}")),
             _ => self.say(&format!("completed with {warnings} warnings in {took}")),
@@ -128,10 +165,11 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
     }
 
-    /// Writes the trace of a failure and tells the whole story.
-    pub fn failed(&self, failure: &mut FailureContext<W>, site: &Site) {
-        let traces = self.trace_dir.clone().unwrap_or_else(|| site.traces());
-        if let Err(error) = failure.write_trace(&traces) {
+    /// Writes the trace of a failure, to the folder `traces` where the options name no other one, and tells the whole
+    /// story.
+    pub fn failed(&self, failure: &mut FailureContext<W>, traces: &Path) {
+        let traces = self.trace_dir.as_deref().unwrap_or(traces);
+        if let Err(error) = failure.write_trace(traces) {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
         complain(&format!("{failure:#}"));

@@ -1,0 +1,170 @@
+//! `cargo run --example deploy`: puts a version of a service in the place of the one that runs, and the old one back
+//! where the new one is not well.
+//!
+//! The workflow is [`DeployStep`](step_machine_examples::steps::DeployStep). The library drives it: what the steps do
+//! stands in `deployer.rs`, and this file is the program around them.
+
+mod deployer;
+mod download;
+mod error;
+mod http;
+mod options;
+mod place;
+mod registry;
+mod sabotage;
+mod service;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
+
+use clap::Parser;
+use serde_json::json;
+use step_machine::{Cause, Failure, Report, Runner};
+use step_machine_examples::cli::{self, complain, give_up, shown, tell};
+use step_machine_examples::steps::{DeployStep, deploy_step};
+
+use deployer::Deployer;
+use error::DeployError;
+use options::{Cli, Options, Other, PlaceArgs};
+use place::{Identity, Place};
+use sabotage::Saboteur;
+
+type DeployFailure = Failure<DeployStep, DeployError>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ended = match cli.other {
+        None => deploy(&cli.options),
+        Some(Other::Release { app, version, nature, place }) => release(&app, &version, nature, &place),
+        Some(Other::Stop { place }) => stop(&place),
+        Some(Other::Serve { dir, start }) => {
+            service::serve(&dir, &start).map(|()| ExitCode::SUCCESS).map_err(Into::into)
+        }
+        Some(Other::Registry { folder }) => registry::serve(&folder).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+    };
+    ended.unwrap_or_else(|error| give_up(&*error, cli::FAILED))
+}
+
+/// Deploys, and tells how that went.
+fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let place = Place::at(&options.place.dir)?;
+    if let Some(reason) = not_here(&place, &options.app)? {
+        complain(&format!("error: {} {reason}; name another folder", shown(place.root())));
+        return Ok(ExitCode::from(cli::USAGE));
+    }
+    if options.driven.plan.is_some() {
+        return plan(options, place);
+    }
+    if !registry::has(&place, &options.app, &options.version)? {
+        registry::release(&place, &options.app, &options.version, registry::Nature::default())?;
+        options.flow.say(&format!("released {} {} to the registry", options.app, options.version));
+    }
+    // Ends when this function does.
+    let server = registry::Server::start(&place)?;
+    let deployer = options.deployer(place.identify(&options.app)?, place, server.address);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let saboteur = Saboteur::new(options.flow.fail_at, &deployer);
+    let sabotaged = saboteur.has_acted();
+    let ended = runtime.block_on(async {
+        let run = options.driven.runner(&options.flow, DeployStep::run(&deployer)).input(input(&deployer));
+        cli::with_word_of_ctrl_c(skipped(run, options).observe(saboteur).ctrl_c()).await
+    });
+    let code = settle(ended, &deployer, options);
+    if options.flow.fail_at.is_some() && !sabotaged.load(Ordering::Acquire) {
+        complain("--fail-at had no effect: the step did not run");
+    }
+    Ok(code)
+}
+
+/// What the run works on; the token is nobody else's business.
+fn input(deployer: &Deployer) -> serde_json::Value {
+    json!({
+        "app": deployer.identity.app,
+        "version": deployer.version,
+        "deploy_path": deployer.place.root(),
+        "health_check": deployer.health_check,
+        "address": deployer.identity.address,
+    })
+}
+
+/// Why this folder is not one to deploy `app` to.
+fn not_here(place: &Place, app: &str) -> std::io::Result<Option<String>> {
+    let other = place.identity()?.map(|identity| identity.app).filter(|other| other != app);
+    let foreign = || Ok((!place.is_ours()?).then(|| "holds something else".to_owned()));
+    other.map_or_else(foreign, |other| Ok(Some(format!("is where `{other}` is deployed"))))
+}
+
+fn plan(options: &Options, place: Place) -> Result<ExitCode, Box<dyn Error>> {
+    // Nothing is asked of the registry and the service: where they are does not matter.
+    let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
+    let identity = Identity { app: options.app.clone(), address: nowhere, token: String::new() };
+    let deployer = options.deployer(identity, place, nowhere);
+    let run = skipped(options.driven.runner(&options.flow, DeployStep::run(&deployer)), options);
+    tell(&options.driven.plan.unwrap_or_default().write(&run.plan())?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Leaves out what is to be left out.
+fn skipped<'h>(run: Runner<'h, DeployStep, &'h Deployer>, options: &Options) -> Runner<'h, DeployStep, &'h Deployer> {
+    options.driven.skip.iter().fold(run, |run, step| match step {
+        DeployStep::BackupCurrentVersion => run.skip(deploy_step::BackupCurrentVersion, "--skip was given"),
+        // No other step is skippable, and `--skip` takes no other.
+        _ => run,
+    })
+}
+
+/// Tells how the run went, and what answers now.
+fn settle(ended: Result<Report<DeployStep>, DeployFailure>, deployer: &Deployer, options: &Options) -> ExitCode {
+    let failure = match ended {
+        Ok(report) => {
+            let code = options.flow.completed(&report);
+            options.flow.say(&what_answers(deployer));
+            options.flow.say(&format!("end it: {}", options.place.command_line("stop")));
+            return code;
+        }
+        Err(failure) => failure,
+    };
+    let (mut context, cause) = failure.into_parts();
+    options.flow.failed(&mut context, &deployer.place.traces());
+    complain(&what_answers(deployer));
+    if !options.driven.rolls_back() {
+        complain(&format!("nothing was taken back; end it: {}", options.place.command_line("stop")));
+    }
+    ExitCode::from(if matches!(cause, Cause::Cancelled) { cli::CANCELLED } else { cli::FAILED })
+}
+
+/// What a user sees who asks for the page now.
+fn what_answers(deployer: &Deployer) -> String {
+    let address = deployer.identity.address;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(http::get(address, "GET", "/"))) {
+        Ok(answer) => format!("http://{address}/ answers {}: {}", answer.status, answer.line()),
+        Err(_) => format!("nothing answers at http://{address}/"),
+    }
+}
+
+/// Puts a release into the registry.
+fn release(app: &str, version: &str, nature: registry::Nature, place: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let place = Place::at(&place.dir)?;
+    if let Some(reason) = not_here(&place, app)? {
+        complain(&format!("error: {} {reason}; name another folder", shown(place.root())));
+        return Ok(ExitCode::from(cli::USAGE));
+    }
+    registry::release(&place, app, version, nature)?;
+    tell(&format!("released {app} {version} to {}", shown(&place.registry())));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the service. What is deployed stays deployed.
+fn stop(place: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let place = Place::at(&place.dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let was_up = match place.identity()? {
+        Some(identity) => runtime.block_on(service::stop(&place, &identity))?,
+        None => false,
+    };
+    let text = if was_up { "the service is gone" } else { "there is no service" };
+    tell(&format!("{}: {text}", shown(place.root())));
+    Ok(ExitCode::SUCCESS)
+}

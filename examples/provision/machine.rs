@@ -1,0 +1,105 @@
+//! `--drive machine`: the steps called one after the other, in an order that the compiler checks.
+//!
+//! A Ctrl-C drops the future that walks the steps, and with it whatever the running step does. Nothing of the run is
+//! left then that could be undone, so everything that the run had made is removed, from outside of it.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use step_machine::event::{EventType, FailureRecord, Kind};
+use step_machine::observe::{Callbacks, callbacks};
+use step_machine::{Failure, FailureContext, MachineBuilder, Report, StepContext};
+use step_machine_examples::steps::provision_step::{
+    CloudInitWait, GetInstanceInfo, OpenTofuApply, OpenTofuInit, OpenTofuPlan, OpenTofuValidate,
+    RenderAnsibleTemplates, RenderOpenTofuTemplates, WaitSshConnectivity,
+};
+use step_machine_examples::steps::{InstanceInfo, ProvisionStep};
+
+use crate::command::{NOT_WANTED, ProvisionCommand};
+use crate::drive::Outcome;
+use crate::error::ProvisionError;
+
+type Completed = (Report<ProvisionStep>, InstanceInfo);
+
+/// Runs the command to its end, its failure or a Ctrl-C, and takes back what it leaves half done.
+pub(crate) async fn drive(
+    command: &ProvisionCommand,
+    machine: MachineBuilder<ProvisionStep>,
+    rollback: bool,
+) -> Result<Outcome, Box<dyn Error>> {
+    let last = LastFailure::default();
+    let ended = tokio::select! {
+        // First: a run that fails at the very moment of a Ctrl-C counts as cancelled.
+        biased;
+        signal = tokio::signal::ctrl_c() => Err(signal),
+        ended = execute(command, machine.observe(last.keeper())) => Ok(ended),
+    };
+    // From here on a Ctrl-C has no effect: taking back is not to be left half done.
+    match ended {
+        Ok(Ok((report, instance))) => Ok(Outcome::Up(report, instance)),
+        Ok(Err(failure)) if rollback => {
+            let failure = failure.rollback_async(async |step, cx| undo(command, step, cx).await).await;
+            Ok(Outcome::Failed(failure.into_context()))
+        }
+        Ok(Err(failure)) => Ok(Outcome::Failed(failure.into_context())),
+        Err(signal) => {
+            signal?;
+            if rollback {
+                command.site.clear()?;
+            }
+            Ok(Outcome::Cancelled(last.context()?))
+        }
+    }
+}
+
+/// The steps, in order. Where it stopped, the failure says.
+async fn execute(
+    command: &ProvisionCommand,
+    machine: MachineBuilder<ProvisionStep>,
+) -> Result<Completed, Failure<ProvisionStep, ProvisionError>> {
+    let run = machine.begin()?;
+    let run = run.step(RenderOpenTofuTemplates, |_| command.render_tofu())?;
+    let run = run.step_async(OpenTofuInit, async |cx| command.init(cx).await).await?;
+    let run = run.step_async(OpenTofuValidate, async |cx| command.validate(cx).await).await?;
+    let run = run.step_async(OpenTofuPlan, async |cx| command.plan(cx).await).await?;
+    let run = run.step_async(OpenTofuApply, async |cx| command.apply(cx).await).await?;
+    let (run, instance) = run.step_async(GetInstanceInfo, async |cx| command.instance(cx).await).await?;
+    let run = run.step(RenderAnsibleTemplates, |_| command.render_ansible(&instance))?;
+    // Waits on this thread, for a few seconds at most; a Ctrl-C takes effect at the next `await`, if it comes to one.
+    let run = run.step_retry(WaitSshConnectivity, |cx| command.connect(&instance, cx))?;
+    let run = if command.wait_for_cloud_init {
+        run.step_async(CloudInitWait, async |cx| command.first_boot(&instance, cx).await).await?
+    } else {
+        run.skip(CloudInitWait, NOT_WANTED)
+    };
+    Ok((run.finish()?, instance))
+}
+
+/// Takes back what `step` has done, or has half done.
+async fn undo(command: &ProvisionCommand, step: ProvisionStep, cx: &mut StepContext) -> Result<(), ProvisionError> {
+    match step {
+        ProvisionStep::OpenTofuApply => command.destroy(cx).await,
+        // No other step declares an undo.
+        _ => Ok(()),
+    }
+}
+
+/// What the last event of a run knows of its failure. A run whose future is dropped hands out nothing else.
+#[derive(Default)]
+struct LastFailure(Arc<Mutex<Option<FailureRecord>>>);
+
+impl LastFailure {
+    fn keeper(&self) -> Callbacks {
+        let kept = self.0.clone();
+        callbacks().on(EventType::RunEnd, move |event| {
+            if let Kind::RunEnd(end) = &event.kind {
+                kept.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&end.failure);
+            }
+        })
+    }
+
+    fn context(&self) -> Result<FailureContext<ProvisionStep>, Box<dyn Error>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(FailureContext::from_record(kept.ok_or("the run ended without a record of it")?)?)
+    }
+}

@@ -1,0 +1,18 @@
+use step_machine::{StepContext, Workflow};
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+}
+
+struct Releasing;
+
+impl ReleaseHandler for Releasing {
+    type Error = std::io::Error;
+
+    fn fetch(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use step_machine::Workflow;
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+}
+
+struct ReleaseHandler;
+
+fn main() {}

@@ -1,0 +1,24 @@
+use step_machine::{StepContext, Workflow};
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+    #[step(needs(Fetch))]
+    Build,
+}
+
+struct Releasing;
+
+impl ReleaseHandler for Releasing {
+    type Error = std::io::Error;
+
+    async fn fetch(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn build(&self, _: &mut StepContext, _fetch: &()) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn main() {}

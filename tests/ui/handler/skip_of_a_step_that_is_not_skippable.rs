@@ -1,0 +1,22 @@
+use step_machine::{StepContext, Workflow};
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+}
+
+struct Releasing;
+
+impl ReleaseHandler for Releasing {
+    type Error = std::io::Error;
+
+    async fn fetch(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn skip_fetch(&self, _: &mut StepContext) -> Result<Option<String>, Self::Error> {
+        Ok(Some("not today".to_owned()))
+    }
+}
+
+fn main() {}

@@ -1,0 +1,23 @@
+use step_machine::{StepContext, Workflow};
+
+#[derive(Workflow)]
+enum Release {
+    #[step(undo, output = String)]
+    Fetch,
+}
+
+struct Releasing;
+
+impl ReleaseHandler for Releasing {
+    type Error = std::io::Error;
+
+    async fn fetch(&self, _: &mut StepContext) -> Result<String, Self::Error> {
+        Ok(String::new())
+    }
+
+    async fn undo_fetch(&self, _: &mut StepContext, _output: &String) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn main() {}
