@@ -86,6 +86,15 @@ impl Link {
         }
     }
 
+    /// How the run is asked to stop, where something can ask it.
+    #[cfg(feature = "runner")]
+    pub(crate) fn stop(&self) -> Option<&Arc<Stop>> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(shared) => Some(&shared.stop),
+        }
+    }
+
     /// Makes the run one that several can reach.
     pub(crate) fn share(&mut self) -> Arc<Shared> {
         match self {

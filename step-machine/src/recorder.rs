@@ -1,5 +1,6 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,6 +9,7 @@ use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus}
 use crate::failure;
 use crate::journal::{Journal, JournalError};
 use crate::observe::{ObserverFault, Observers};
+use crate::run_id::RunId;
 use crate::state::{RunState, Stamp};
 use crate::sync::lock;
 use crate::time::{Clock, SystemClock, nanos, timestamp};
@@ -54,15 +56,14 @@ pub(crate) struct Recorder {
     family: Option<Box<Family>>,
 }
 
-/// Where the last state of a nested run is kept, for the run that it is nested in.
-pub(crate) type Place = Arc<Mutex<Option<RunState>>>;
+/// The last states of nested runs, also of those that are nested in nested ones: the outermost run outlives them all.
+pub(crate) type Nested = Arc<Mutex<HashMap<RunId, RunState>>>;
 
-/// The runs that are nested in this one, and where this one is kept where it is nested itself.
+/// The runs that are nested in this one, and whether it is nested itself.
 #[derive(Default)]
 struct Family {
-    place: Option<Place>,
-    #[cfg(feature = "runner")]
-    nested: std::collections::HashMap<crate::run_id::RunId, Place>,
+    is_nested: bool,
+    nested: Nested,
 }
 
 /// Whether the journal still follows.
@@ -290,22 +291,21 @@ impl Recorder {
     /// Leaves the state of a nested run that ended with the run that it is nested in.
     #[inline]
     fn hand_over(&self) {
-        if let Some(place) = self.family.as_ref().and_then(|family| family.place.as_ref()) {
-            *lock(place) = Some(self.state.clone());
+        if let Some(family) = self.family.as_ref().filter(|family| family.is_nested) {
+            lock(&family.nested).insert(self.state.run().clone(), self.state.clone());
         }
     }
 
-    /// Makes this the writer of a nested run, whose last state is kept in `place`.
+    /// Makes this the writer of a nested run, whose last state is kept in `nested`.
     #[cfg(feature = "runner")]
-    pub(crate) fn nest(&mut self, place: Place) {
-        self.family.get_or_insert_default().place = Some(place);
+    pub(crate) fn nest(&mut self, nested: Nested) {
+        self.family = Some(Box::new(Family { is_nested: true, nested }));
     }
 
-    /// Where the last state of a nested run is kept.
+    /// Where the last states of nested runs are kept.
     #[cfg(feature = "runner")]
-    pub(crate) fn place_of(&mut self, run: &crate::run_id::RunId) -> Place {
-        let nested = &mut self.family.get_or_insert_default().nested;
-        nested.entry(run.clone()).or_default().clone()
+    pub(crate) fn nested(&mut self) -> Nested {
+        self.family.get_or_insert_default().nested.clone()
     }
 
     /// Shows the observers what happens in a run that is nested in a step.

@@ -34,6 +34,7 @@ mod derive;
 )]
 pub mod derive_clean;
 mod events_read;
+mod exhaust;
 mod failure;
 mod flows;
 mod handler;
@@ -51,6 +52,7 @@ mod retry;
 mod rollback;
 mod rollback_left;
 mod rollback_policy;
+mod runner;
 mod samples;
 mod schema;
 mod semantics;

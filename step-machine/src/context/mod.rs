@@ -1,5 +1,7 @@
 //! What a step's body may do: tell how far it is, what it finds, and ask who it is.
 
+#[cfg(feature = "runner")]
+mod stop;
 mod task;
 
 use serde::Serialize;
@@ -87,6 +89,12 @@ impl StepContext {
         &self.info().id
     }
 
+    /// The id that the step had before it was renamed, and has still where it never was.
+    pub(crate) fn first_id(&self) -> &str {
+        let info = self.info();
+        info.aliases.first().unwrap_or(&info.id)
+    }
+
     /// Which attempt this is, from 1; goes on counting when a run is resumed. In an undo, the attempt at undoing.
     pub fn attempt(&self) -> u32 {
         self.ask(if self.phase == Phase::Undo { StepState::undo_attempts } else { StepState::attempts })
@@ -103,9 +111,7 @@ impl StepContext {
     /// A step that was renamed keeps it as long as it has its `alias`. Hand it to services that take an idempotency
     /// key, so that an attempt which is repeated has one effect.
     pub fn idempotency_key(&self) -> String {
-        // A step that was renamed keeps the key that it had under its old id.
-        let info = self.info();
-        let step = info.aliases.first().unwrap_or(&info.id);
+        let step = self.first_id();
         let undo = if self.phase == Phase::Undo { "/undo" } else { "" };
         format!("{}/{}/{step}{undo}", self.link.plan().workflow, self.run())
     }
@@ -158,14 +164,7 @@ impl StepContext {
     /// An undo finds here what it has to take back. Fails with [`JournalError::Output`] where what was recorded is not
     /// of the step's type any more.
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, JournalError> {
-        let _ = step;
-        if self.link.plan().workflow != S::Workflow::NAME {
-            return Ok(None);
-        }
-        let read = self.link.read(|recorder| {
-            let output = recorder.state().step(S::STEP.id()).and_then(StepState::output);
-            output.map(<S::Output as serde::Deserialize>::deserialize).transpose()
-        });
+        let read = self.link.read(|recorder| recorder.state().output(step));
         let (run, step) = (self.run(), S::STEP.id());
         read.map_err(|source| JournalError::Output { run: run.clone(), step: step.to_owned(), source })
     }

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Weak};
 
 use super::{Phase, StepContext};
-use crate::event::{Kind, StepRef, TaskEnd, TaskStart, TaskStatus, TaskUpdate, Text};
+use crate::event::{Kind, StepRef, StepStatus, TaskEnd, TaskStart, TaskStatus, TaskUpdate, Text};
 use crate::link::Shared;
+use crate::state::{StepState, Undo};
 
 /// A part of a step's work that came up while the step runs, with a progress of its own.
 ///
@@ -39,6 +40,7 @@ pub struct Task {
     run: Weak<Shared>,
     index: usize,
     /// Tasks belong to an attempt: what an old one still says is not about the new one.
+    phase: Phase,
     attempt: u32,
     id: Text,
     has_ended: bool,
@@ -52,8 +54,8 @@ impl StepContext {
         let shared = self.link.share();
         let is_taken = self.ask(|step| step.tasks().iter().any(|task| task.id == id));
         self.record(|step| Kind::TaskStart(Box::new(TaskStart { step, task: id.clone(), name })));
-        let attempt = if self.phase == Phase::Run { self.attempt() } else { 0 };
-        Task { run: Arc::downgrade(&shared), index: self.index, attempt, id, has_ended: is_taken }
+        let (phase, attempt) = (self.phase, self.attempt());
+        Task { run: Arc::downgrade(&shared), index: self.index, phase, attempt, id, has_ended: is_taken }
     }
 }
 
@@ -97,11 +99,21 @@ impl Task {
     fn record(&mut self, kind: impl FnOnce(StepRef) -> Kind) {
         let Some(shared) = self.run.upgrade().filter(|_| !self.has_ended) else { return };
         let mut recorder = shared.lock();
-        let attempt = if self.attempt == 0 { 0 } else { recorder.step(self.index).attempts() };
-        if attempt == self.attempt {
+        if self.belongs_to(recorder.step(self.index)) {
             let step = recorder.state().step_ref(self.index);
             recorder.record_news(kind(step));
         }
+    }
+
+    /// Whether the attempt goes on that the task was added in.
+    fn belongs_to(&self, step: &StepState) -> bool {
+        let (goes_on, attempt) = match self.phase {
+            Phase::Run => (step.status() == StepStatus::Running, step.attempts()),
+            Phase::Undo => (step.undo() == Undo::Running, step.undo_attempts()),
+            #[cfg(feature = "runner")]
+            Phase::Skip => (false, 0),
+        };
+        goes_on && !step.is_waiting() && attempt == self.attempt
     }
 }
 

@@ -60,6 +60,7 @@ impl Story<'_> {
             writeln!(f, "attempt   {}", failure.attempt)?;
         }
         let effect = match failure.error.effect {
+            Effect::Known if failure.step.is_none() => "known: no step was under way",
             Effect::Known => "known: the step reported its failure itself",
             Effect::Unknown => "unknown: the step may or may not have done what it is for",
         };

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::handler::{BoxFuture, Dispatch, Result};
@@ -270,8 +271,9 @@ async fn guarded_longer<T, E>(
     stop: &Stop,
     limit: Option<Limit>,
 ) -> Ended<T, E> {
-    let mut stopped = pin!(stop.reached(Level::Now));
-    let mut timer = pin!(limit.map(|limit| tokio::time::sleep_until(limit.at)));
+    // A body that uses up what tokio lets a task do in one go leaves nothing for what is to cut it off.
+    let mut stopped = pin!(unconstrained(stop.reached(Level::Now)));
+    let mut timer = pin!(limit.map(|limit| unconstrained(tokio::time::sleep_until(limit.at))));
     poll_fn(|context| {
         if let Poll::Ready(ended) = poll_body(body, context) {
             return Poll::Ready(ended);
@@ -352,8 +354,10 @@ fn fail<E: StepError>(shared: &Shared, index: usize, cause: Box<Cause<E>>) -> Ve
 }
 
 pub(super) fn cancel<E>(shared: &Shared, index: usize) -> Verdict<E> {
-    let mut recorder = shared.lock();
-    recorder.cancel_step(index, None, cancelled());
+    let is_recorded = shared.lock().cancel_step(index, None, cancelled());
+    if !is_recorded {
+        return broken(shared, true);
+    }
     shared.stop.raise(Level::Close);
     Verdict::halted(Box::new(Cause::Cancelled))
 }

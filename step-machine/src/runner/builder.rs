@@ -13,7 +13,7 @@ use super::attempt::Settings;
 use super::drive::{Drive, Halt};
 use super::handler::{BoxFuture, HandlerFor};
 use super::signals::{Trigger, watched};
-use crate::event::{FailureRecord, RunStatus, Text};
+use crate::event::{Effect, FailureRecord, RunStatus, Text};
 use crate::failure::{self, Cause, StepError};
 use crate::faults::Faults;
 use crate::journal::Journal;
@@ -302,6 +302,11 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
         let plan = self.effective_plan();
         let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
+        self.go_on(recorder).await
+    }
+
+    /// Goes on with an open run.
+    pub(super) async fn go_on(&mut self, recorder: Recorder) -> Result<Report<W>, Failure<W, P::Error>> {
         // A run that had completed before has its end already.
         if recorder.state().status() == RunStatus::Completed {
             return report(Box::new(recorder));
@@ -316,7 +321,10 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         let drive = Drive::<W, P>::new(&self.handler, shared, std::mem::take(&mut self.settings));
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
-        Driven(watched(triggers, &shared.stop, run).await)
+        let leave = Leave(shared);
+        let driven = watched(triggers, &shared.stop, run).await;
+        std::mem::forget(leave);
+        Driven(driven)
     }
 }
 
@@ -338,6 +346,18 @@ impl<E: StepError> Driven<E> {
     }
 }
 
+/// Ends a run that is dropped before its end, at once: tasks of the runtime that it left may hear of it only later.
+struct Leave<'r>(&'r Shared);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.stop.raise(Level::Now);
+        let mut recorder = self.0.lock();
+        recorder.abandon();
+        recorder.close();
+    }
+}
+
 impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     /// Goes forward, and where that stops the run, backward if that is asked for. What stopped it, and what was known
     /// then.
@@ -346,7 +366,11 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             Some(halt) => halt,
             None => self.forward().await?,
         };
-        let failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
+            // No step was under way.
+            failed.error.effect = Effect::Known;
+        }
         if self.goes_back(&halt.cause, &failed) {
             self.backward().await;
         }

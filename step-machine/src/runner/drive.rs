@@ -45,7 +45,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
 
     /// Why a run stops between steps, if it does.
     fn held(&self) -> Option<Halt<P::Error>> {
-        if self.shared.stop.is(Level::Finish) {
+        if self.shared.stop.is(Level::Finish) && !self.is_done() {
             return Some(Halt { step: None, cause: Cause::Cancelled });
         }
         let deadline = self.terms.deadline.filter(|deadline| deadline.is_over() && !self.is_done())?;

@@ -13,6 +13,8 @@ mod nested;
 mod ready;
 mod rollback;
 mod signals;
+#[cfg(test)]
+mod walks;
 
 pub use builder::Runner;
 pub use handler::{BoxFuture, Dispatch, HandlerFor, Result};

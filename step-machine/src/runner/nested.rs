@@ -14,7 +14,7 @@ use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::Observer;
 use crate::opening::{Opening, Way};
-use crate::recorder::{Place, Recorder, Watch};
+use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
 use crate::state::RunState;
@@ -94,9 +94,11 @@ impl StepContext {
         let mut opening = std::mem::take(&mut run.opening);
         let parent = self.link.share();
         let name = opening.id.take().map_or_else(|| W::NAME.to_owned(), |id| id.to_string());
-        let base = format!("{}/{}/{name}", self.run(), self.step());
+        // A step that was renamed finds the runs that began under its old id.
+        let base = format!("{}/{}/{name}", self.run(), self.first_id());
         hand_down(&parent, &mut opening.watch);
-        let (id, place, state) = earlier_run(&parent, &opening.watch, &base)?;
+        let nested = parent.lock().nested();
+        let (id, state) = earlier_run(&nested, &opening.watch, &base)?;
         opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
         opening.watch.observers.add(Relay {
@@ -115,7 +117,7 @@ impl StepContext {
             }
             None => opening.open::<W>(plan, way)?,
         };
-        recorder.nest(place);
+        recorder.nest(nested);
         // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
         let stop = parent.stop.clone();
         run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { stop.reached(Level::Finish).await })));
@@ -140,20 +142,19 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
     }
 }
 
-/// The last run under `base` that was not taken back: its id, where its state is kept, and its state if it began.
-fn earlier_run(parent: &Shared, watch: &Watch, base: &str) -> Result<(RunId, Place, Option<RunState>), JournalError> {
+/// The last run under `base` that was not taken back: its id, and its state if it began.
+fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunId, Option<RunState>), JournalError> {
     for nth in 1.. {
         let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
-        let place = parent.lock().place_of(&id);
-        let mut state = lock(&place).clone();
+        let mut state = lock(nested).get(&id).cloned();
         if state.is_none() {
             state = Opening::history(watch.journal.as_deref(), &id)?;
         }
         if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {
-            return Ok((id, place, state));
+            return Ok((id, state));
         }
     }
-    Ok((RunId::from(base), Place::default(), None))
+    Ok((RunId::from(base), None))
 }
 
 /// The report of a run of which nothing is to be taken back.
@@ -198,6 +199,10 @@ impl Observer for Relay {
             let update =
                 StepUpdate { step, fraction: Some(fraction), level: None, message: None, metadata: Map::new() };
             recorder.record_news(Kind::StepUpdate(Box::new(update)));
+            // Nothing begins any more, here neither.
+            if recorder.is_broken() {
+                parent.stop.raise(Level::Finish);
+            }
         }
     }
 }

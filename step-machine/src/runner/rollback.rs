@@ -74,6 +74,6 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             return false;
         }
         pause(delay, &self.shared.stop, Level::Now).await;
-        true
+        !self.shared.stop.is(Level::Now)
     }
 }

@@ -135,25 +135,42 @@ impl RunState {
             fraction: 0.0,
             message: None,
         });
+        self.follow_tasks(index);
     }
 
     fn update_task(&mut self, index: usize, update: &TaskUpdate) {
-        let Some(task) = self.steps[index].details_mut().task_mut(&update.task) else { return };
-        task.fraction = update.fraction.unwrap_or(task.fraction);
+        let details = self.steps[index].details_mut();
+        let Some(task) = details.tasks.iter_mut().find(|task| task.id == update.task) else { return };
+        if let Some(fraction) = update.fraction {
+            details.open_tasks += fraction - task.fraction;
+            task.fraction = fraction;
+        }
         if update.message.is_some() {
             task.message.clone_from(&update.message);
         }
+        self.follow_tasks(index);
     }
 
     fn end_task(&mut self, index: usize, end: &TaskEnd) {
-        let Some(task) = self.steps[index].details_mut().task_mut(&end.task) else { return };
+        let details = self.steps[index].details_mut();
+        let Some(task) = details.tasks.iter_mut().find(|task| task.id == end.task) else { return };
         task.status = end.status;
         if end.status == TaskStatus::Completed {
+            details.completed_tasks += 1;
+            details.open_tasks -= task.fraction;
             task.fraction = 1.0;
         }
         if end.message.is_some() {
             task.message.clone_from(&end.message);
         }
+        self.follow_tasks(index);
+    }
+
+    /// Takes the mean of a step's tasks for what is done of it.
+    fn follow_tasks(&mut self, index: usize) {
+        let step = &mut self.steps[index];
+        step.fraction = step.details_mut().mean_of_tasks();
+        self.reach();
     }
 
     fn start_undo(&mut self, index: usize, undo: &UndoStart) {
@@ -263,7 +280,13 @@ impl RunState {
 }
 
 impl Details {
-    fn task_mut(&mut self, id: &str) -> Option<&mut TaskState> {
-        self.tasks.iter_mut().find(|task| task.id == id)
+    #[expect(clippy::cast_precision_loss, reason = "nobody sees the difference in a share of so many tasks")]
+    fn mean_of_tasks(&self) -> f64 {
+        let (all, completed) = (self.tasks.len(), self.completed_tasks);
+        // The sum is rounded with each of its changes; done is done.
+        if completed == all {
+            return 1.0;
+        }
+        ((completed as f64 + self.open_tasks) / all as f64).clamp(0.0, 1.0)
     }
 }

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 pub use illegal::{Illegal, IllegalReason};
@@ -26,7 +27,7 @@ pub use step::{StepState, TaskState, Undo};
 use crate::event::{Event, FailureRecord, Kind, Parent, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
 use crate::run_id::RunId;
 use crate::time::nanos;
-use crate::workflow::{Plan, SharedPlan};
+use crate::workflow::{Plan, SharedPlan, Step, Workflow};
 
 /// Where a run stands. Its size grows with the number of steps, never with the number of events.
 ///
@@ -270,6 +271,34 @@ impl RunState {
     /// The state of the step with this id.
     pub fn step(&self, id: &str) -> Option<&StepState> {
         self.plan.position(id).map(|index| &self.steps[index])
+    }
+
+    /// What a step handed on; `None` where it has not completed, or is a step of another workflow.
+    ///
+    /// Fails where what was recorded is not of the step's type any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::Workflow;
+    ///
+    /// #[derive(Workflow)]
+    /// enum Deploy {
+    ///     #[step(output = u16)]
+    ///     Start,
+    /// }
+    ///
+    /// let (run, _) = Deploy::machine().begin()?.step(deploy::Start, |_| Ok::<u16, std::io::Error>(8080))?;
+    /// let report = run.finish()?;
+    /// assert_eq!(report.state().output(deploy::Start)?, Some(8080));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, serde_json::Error> {
+        let _ = step;
+        if self.plan.workflow != S::Workflow::NAME {
+            return Ok(None);
+        }
+        self.step(S::STEP.id()).and_then(StepState::output).map(S::Output::deserialize).transpose()
     }
 
     /// How many non-critical steps failed.

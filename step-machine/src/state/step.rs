@@ -50,6 +50,9 @@ pub(super) struct Details {
     pub(super) metadata: Map<String, Value>,
     pub(super) tasks: Vec<TaskState>,
     pub(super) next_attempt: u64,
+    pub(super) completed_tasks: usize,
+    /// The sum of the fractions of the tasks that are not completed.
+    pub(super) open_tasks: f64,
     pub(super) undo_attempts: u32,
     pub(super) undo_started: u64,
     pub(super) undo_error: Option<ErrorRecord>,
@@ -140,7 +143,7 @@ impl StepState {
         self.status != StepStatus::Pending || self.has_begun()
     }
 
-    /// How much of the step is done, 0 to 1, by its own account.
+    /// How much of the step is done, 0 to 1: what it told, or the mean of its tasks, whichever was news last.
     pub fn fraction(&self) -> f64 {
         if self.status.is_settled() { 1.0 } else { self.fraction }
     }
@@ -248,6 +251,7 @@ impl StepState {
     pub(super) fn forget_tasks(&mut self) {
         if let Some(details) = &mut self.details {
             details.tasks.clear();
+            (details.completed_tasks, details.open_tasks) = (0, 0.0);
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Life {
     /// How the step stopped the run.
     pub(super) stopped: Option<StepStatus>,
     /// The tasks of the attempt that goes on or was the last.
-    pub(super) tasks: BTreeMap<u8, TaskStatus>,
+    pub(super) tasks: BTreeMap<u8, (TaskStatus, f64)>,
     fraction: f64,
     warned: bool,
 }
@@ -149,7 +149,7 @@ impl Model {
         to_undo.sort_unstable();
         differ(found, &self.all().filter(|&at| self.wants_undo(at)).collect(), &to_undo);
         for (life, step) in self.lives.iter().zip(state.steps()) {
-            let tasks = step.tasks().iter().map(|task| (task.id.parse().unwrap(), task.status));
+            let tasks = step.tasks().iter().map(|task| (task.id.parse().unwrap(), (task.status, task.fraction)));
             let seen = Life {
                 status: step.status(),
                 waiting: step.is_waiting(),
@@ -172,7 +172,7 @@ impl Model {
 impl Life {
     fn act(&mut self, act: Act) {
         match act {
-            Act::Line | Act::Stalled | Act::TaskUpdate(..) => {}
+            Act::Line | Act::Stalled => {}
             Act::Update(fraction) => self.fraction = fraction.unwrap_or(self.fraction),
             Act::Start { attempt } => {
                 self.status = StepStatus::Running;
@@ -192,8 +192,11 @@ impl Life {
                 self.stopped = (!status.is_settled()).then_some(status);
                 self.warned = reason == Some(Reason::Failed) && status == StepStatus::Skipped;
             }
-            Act::TaskStart(task) => _ = self.tasks.insert(task, TaskStatus::Running),
-            Act::TaskEnd(task, status) => _ = self.tasks.insert(task, status),
+            Act::TaskStart(task) => self.task(task, TaskStatus::Running, None),
+            Act::TaskUpdate(task, fraction) => self.task(task, TaskStatus::Running, fraction),
+            Act::TaskEnd(task, status) => {
+                self.task(task, status, Some(1.0).filter(|_| status == TaskStatus::Completed));
+            }
             Act::UndoStart { attempt } => {
                 self.undo = Undo::Running;
                 self.undo_attempts = attempt;
@@ -210,6 +213,14 @@ impl Life {
                 }
             }
         }
+    }
+
+    fn task(&mut self, task: u8, status: TaskStatus, fraction: Option<f64>) {
+        let known = self.tasks.entry(task).or_insert((status, 0.0));
+        *known = (status, fraction.unwrap_or(known.1));
+        // Few tasks with fractions of sixty-fourths: exact.
+        let sum: f64 = self.tasks.values().map(|(_, fraction)| fraction).sum();
+        self.fraction = sum / f64::from(u8::try_from(self.tasks.len()).unwrap());
     }
 
     fn resume(&mut self, rollback: bool) {

@@ -168,7 +168,7 @@ fn judge_news(life: &Life, act: Act) -> Verdict {
         let within = (0.0..=1.0).contains(&fraction);
         ensure(within, IllegalReason::Fraction { fraction })?;
     }
-    let runs = |task: u8| life.tasks.get(&task) == Some(&TaskStatus::Running);
+    let runs = |task: u8| life.tasks.get(&task).is_some_and(|(status, _)| *status == TaskStatus::Running);
     let refused = |task: u8, problem| IllegalReason::Task { task: task.to_string(), problem };
     match act {
         Act::TaskStart(task) => ensure(!life.tasks.contains_key(&task), refused(task, "was added before")),
