@@ -23,4 +23,9 @@ mod deploy_cancel;
 mod deploy_site;
 mod drives;
 mod provision;
+mod publish;
+#[cfg(unix)]
+mod publish_cancel;
+mod publish_failure;
+mod publisher;
 mod user;

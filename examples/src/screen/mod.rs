@@ -7,32 +7,37 @@ use std::time::{Duration, Instant};
 
 use live::{Page, Status};
 use step_machine::event::{
-    Event, Level, OutputLine, Reason, RunEnd, RunStart, StepEnd, StepRef, StepRetry, StepStart, StepStatus, StepUpdate,
-    UndoEnd, UndoStart, UndoStatus,
+    ErrorRecord, Event, Level, OutputLine, Parent, Reason, RunEnd, RunStart, StepEnd, StepRef, StepRetry, StepStart,
+    StepStatus, StepUpdate, UndoEnd, UndoStart, UndoStatus,
 };
-use step_machine::{Observer, Plan};
+use step_machine::{Observer, Plan, RunId};
 
-/// Writes one line for each step when it ends. Needs no terminal; on one, a last line says what is going on.
+/// Writes one line for each step when it ends; those of a nested workflow are indented below that of their step. Needs
+/// no terminal; on one, a last line says what is going on.
 ///
 /// Once the writer fails, a closed pipe for one, nothing more is written and the run goes on.
 pub struct Screen<W> {
     page: Page<W>,
-    plan: Plan,
+    /// The run, and those that are nested in it.
+    runs: Vec<Told>,
     begun: Instant,
-    told: Vec<String>,
     verbose: bool,
+}
+
+/// A run that is told.
+struct Told {
+    run: RunId,
+    plan: Plan,
+    /// How many runs it is nested in.
+    depth: usize,
+    /// What its step has told since the last line.
+    news: Vec<String>,
 }
 
 impl<W: Write + Send> Screen<W> {
     /// Writes to `writer`.
     pub fn new(writer: W) -> Self {
-        Self {
-            page: Page::new(writer),
-            plan: Plan::new("", []),
-            begun: Instant::now(),
-            told: Vec::new(),
-            verbose: false,
-        }
+        Self { page: Page::new(writer), runs: Vec::new(), begun: Instant::now(), verbose: false }
     }
 
     /// Whether every line is shown that a command writes.
@@ -46,25 +51,49 @@ impl<W: Write + Send> Screen<W> {
         self.page.line(line.trim_end());
     }
 
+    fn told(&self, run: &RunId) -> Option<&Told> {
+        self.runs.iter().find(|told| told.run == *run)
+    }
+
+    fn tell(&mut self, run: &RunId, news: String) {
+        self.runs.iter_mut().filter(|told| told.run == *run).for_each(|told| told.news.push(news.clone()));
+    }
+
+    /// What the step of a run has told, on one line.
+    fn take_news(&mut self, run: &RunId) -> String {
+        let mut told = self.runs.iter_mut().filter(|told| told.run == *run);
+        told.next().map(|told| std::mem::take(&mut told.news).join(", ")).unwrap_or_default()
+    }
+
+    /// How deep a run is that is nested in a step, whose line comes before those of the run.
+    fn enter(&self, parent: &Parent) -> usize {
+        self.page.change(|status| *status = None);
+        if let Some(head) = self.head('▸', &parent.run, &parent.step) {
+            self.line(&head);
+        }
+        self.told(&parent.run).map_or(0, |told| told.depth + 1)
+    }
+
     /// `✓ 3/9  OpenTofu validate  `
-    fn head(&self, mark: char, step: &StepRef) -> Option<String> {
-        let index = self.plan.position(step.id())?;
-        let width = self.plan.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
-        let (total, name) = (self.plan.steps.len(), &self.plan.steps[index].name);
-        Some(format!("{mark} {}/{total}  {name:<width$}", index + 1))
+    fn head(&self, mark: char, run: &RunId, step: &StepRef) -> Option<String> {
+        let Told { plan, depth, .. } = self.told(run)?;
+        let index = plan.position(step.id())?;
+        let width = plan.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+        let (indent, total, name) = (" ".repeat(4 * depth), plan.steps.len(), &plan.steps[index].name);
+        Some(format!("{indent}{mark} {}/{total}  {name:<width$}", index + 1))
     }
 
     /// `✓ 3/9  OpenTofu validate          0.004 s  ` and what else there is to say.
-    fn step(&self, mark: char, step: &StepRef, duration: Duration, more: &str) {
+    fn step(&self, mark: char, run: &RunId, step: &StepRef, duration: Duration, more: &str) {
         self.page.change(|status| *status = None);
-        if let Some(head) = self.head(mark, step) {
+        if let Some(head) = self.head(mark, run, step) {
             self.line(&format!("{head}  {}  {more}", seconds(duration)));
         }
     }
 
     /// The step that the live line tells of from here on.
     fn begins(&self, mark: char, event: &Event, step: &StepRef) {
-        let Some(head) = self.head(mark, step) else { return };
+        let Some(head) = self.head(mark, &event.run, step) else { return };
         let (since, run_since) = (Instant::now(), self.begun);
         self.page.change(|status| {
             let fresh = Status { head, since, run_since, percentage: 0.0, eta: None, wait: None, news: String::new() };
@@ -77,9 +106,11 @@ impl<W: Write + Send> Screen<W> {
 
     /// How far the run is, and what is heard from the step.
     fn news(&self, event: &Event, news: Option<&str>) {
+        let is_whole = self.told(&event.run).is_some_and(|told| told.depth == 0);
         self.page.change(|status| {
             let Some(status) = status else { return };
-            if let Some(progress) = &event.progress {
+            // How far a nested run is shows in the one that it is in.
+            if let Some(progress) = event.progress.as_ref().filter(|_| is_whole) {
                 status.percentage = progress.percentage;
                 status.eta = progress.eta.map(|eta| (Instant::now(), eta));
             }
@@ -101,9 +132,13 @@ impl<W: Write + Send> Screen<W> {
 
 impl<W: Write + Send> Observer for Screen<W> {
     fn run_start(&mut self, event: &Event, start: &RunStart) {
-        self.plan = Plan::clone(&start.plan);
-        self.begun = Instant::now();
-        self.line(&format!("{}: {} steps, run {}", event.workflow, self.plan.steps.len(), event.run));
+        let (run, plan) = (event.run.clone(), Plan::clone(&start.plan));
+        let depth = start.parent.as_ref().map_or(0, |parent| self.enter(parent));
+        if depth == 0 {
+            self.begun = Instant::now();
+            self.line(&format!("{}: {} steps, run {run}", event.workflow, plan.steps.len()));
+        }
+        self.runs.push(Told { run, plan, depth, news: Vec::new() });
     }
 
     fn step_start(&mut self, event: &Event, start: &StepStart) {
@@ -115,7 +150,8 @@ impl<W: Write + Send> Observer for Screen<W> {
     }
 
     fn step_retry(&mut self, event: &Event, retry: &StepRetry) {
-        let attempts = self.plan.step(retry.step.id()).and_then(|step| step.retry).map_or(0, |retry| retry.attempts);
+        let step = self.told(&event.run).and_then(|told| told.plan.step(retry.step.id()));
+        let attempts = step.and_then(|step| step.retry).map_or(0, |retry| retry.attempts);
         let error = chain(&retry.error.message, &retry.error.chain);
         let what = format!("attempt {} of {attempts}: {error}", retry.attempt + 1);
         self.news(event, None);
@@ -141,42 +177,38 @@ impl<W: Write + Send> Observer for Screen<W> {
     fn step_update(&mut self, event: &Event, update: &StepUpdate) {
         self.news(event, update.message.as_deref());
         match (&update.message, update.level) {
-            (Some(message), Some(Level::Warning)) => self.told.push(format!("warning: {message}")),
-            (Some(message), _) => self.told.push(message.to_string()),
+            (Some(message), Some(Level::Warning)) => self.tell(&event.run, format!("warning: {message}")),
+            (Some(message), _) => self.tell(&event.run, message.to_string()),
             (None, _) => {}
         }
     }
 
-    fn step_end(&mut self, _: &Event, end: &StepEnd) {
+    fn step_end(&mut self, event: &Event, end: &StepEnd) {
         if end.attempt > 1 {
-            self.told.push(format!("{} attempts", end.attempt));
+            self.tell(&event.run, format!("{} attempts", end.attempt));
         }
-        let told = std::mem::take(&mut self.told).join(", ");
+        let told = self.take_news(&event.run);
         let (mark, more) = match (end.status, end.reason, &end.error) {
             (StepStatus::Completed, ..) => ('✓', told),
             (StepStatus::Skipped, Some(Reason::Failed), Some(error)) => {
                 ('!', format!("warning ({}): {}", error.kind, chain(&error.message, &error.chain)))
             }
             (StepStatus::Skipped, ..) => ('-', format!("skipped: {}", end.message.as_deref().unwrap_or_default())),
-            (StepStatus::Failed, _, Some(error)) => {
-                // What a command wrote may follow on more lines; the first one stands for itself.
-                let message = error.message.lines().next().unwrap_or_default().trim_end_matches(':');
-                ('✗', format!("failed ({}): {message}", error.kind))
-            }
+            (StepStatus::Failed, _, Some(error)) => ('✗', failed(error)),
             (status, ..) => ('✗', status.to_string()),
         };
-        self.step(mark, &end.step, end.duration, &more);
+        self.step(mark, &event.run, &end.step, end.duration, &more);
     }
 
-    fn undo_end(&mut self, _: &Event, end: &UndoEnd) {
-        let told = std::mem::take(&mut self.told).join(", ");
+    fn undo_end(&mut self, event: &Event, end: &UndoEnd) {
+        let told = self.take_news(&event.run);
         let (mark, more) = match (end.status, &end.error) {
             (UndoStatus::Undone, _) if told.is_empty() => ('↶', "undone".to_owned()),
             (UndoStatus::Undone, _) => ('↶', format!("undone: {told}")),
             (_, Some(error)) => ('✗', format!("not undone: {}", chain(&error.message, &error.chain))),
             (status, None) => ('-', status.to_string()),
         };
-        self.step(mark, &end.step, end.duration, &more);
+        self.step(mark, &event.run, &end.step, end.duration, &more);
     }
 }
 
@@ -186,6 +218,16 @@ impl Screen<io::Stdout> {
         let screen = Self::new(io::stdout());
         if io::stdout().is_terminal() { Self { page: screen.page.live(), ..screen } } else { screen }
     }
+}
+
+/// Why a step failed. What failed inside of it has been told by the lines before.
+fn failed(error: &ErrorRecord) -> String {
+    if let Some(nested) = &error.nested {
+        return format!("failed at its step {}/{}", nested.step_number, nested.total_steps);
+    }
+    // What a command wrote may follow on more lines; the first one stands for itself.
+    let message = error.message.lines().next().unwrap_or_default().trim_end_matches(':');
+    format!("failed ({}): {message}", error.kind)
 }
 
 /// An error with everything behind it on one line.

@@ -1,0 +1,98 @@
+//! A run from its begin to whatever end it comes to.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use step_machine::event::RunStatus;
+use step_machine::observe::JsonLines;
+use step_machine::runner::{HandlerFor, Runner};
+use step_machine::{Failure, Report, StepError, Workflow};
+use step_machine_examples::cli::{CANCELLED, FAILED, Format, WARNINGS, complain, shown, tell, with_word_of_ctrl_c};
+use step_machine_examples::screen::{Screen, seconds};
+
+use crate::cli::Flow;
+use crate::health;
+use crate::job::Job;
+use crate::sabotage::Saboteur;
+use crate::source::Puller;
+
+/// The exit code, or why there was no run.
+pub(crate) type Done = Result<ExitCode, Box<dyn Error>>;
+
+/// Runs it, and tells how that went.
+pub(crate) fn carry_out<'h, W, P>(flow: &Flow, job: &Job, pullers: &[&Puller], run: Runner<'h, W, P>) -> Done
+where
+    W: Workflow,
+    P: HandlerFor<W> + 'h,
+{
+    if let Some(form) = flow.plan {
+        tell(&form.write(&run.plan())?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    pullers.iter().try_for_each(|puller| puller.prepare())?;
+    let run = flow.observed(run, job).ctrl_c().rollback_on_cancel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(with_word_of_ctrl_c(run));
+    let has_source_only = ended.as_ref().is_ok_and(|report| report.state().status() != RunStatus::Completed);
+    if !has_source_only {
+        pullers.iter().try_for_each(|puller| puller.forget())?;
+    }
+    match ended {
+        Ok(report) => Ok(flow.completed(&report, job)),
+        Err(failure) => Ok(flow.failed(failure, job)),
+    }
+}
+
+impl Flow {
+    fn observed<'h, W: Workflow, P: HandlerFor<W>>(&self, run: Runner<'h, W, P>, job: &Job) -> Runner<'h, W, P> {
+        let run = run.label("application", &*job.app).input(&job.source);
+        let run = match &self.id {
+            Some(id) => run.id(id.as_str()),
+            None => run,
+        };
+        let run = match &job.fail_at {
+            Some(path) => run.observe(Saboteur::new(path, job)),
+            None => run,
+        };
+        match self.format {
+            Format::Text => run.observe(Screen::stdout()),
+            Format::Json => run.observe(JsonLines::new(std::io::stdout())),
+        }
+    }
+
+    /// Says something for people.
+    fn say(&self, line: &str) {
+        match self.format {
+            Format::Text => tell(line),
+            Format::Json => complain(line),
+        }
+    }
+
+    fn completed<W: Workflow>(&self, report: &Report<W>, job: &Job) -> ExitCode {
+        let took = seconds(report.duration());
+        let (took, warnings) = (took.trim(), report.warnings().count());
+        if report.state().status() != RunStatus::Completed {
+            self.say(&format!("the source is there in {took}: {}", shown(&job.place.source(&job.publication()))));
+            return ExitCode::SUCCESS;
+        }
+        match warnings {
+            0 => self.say(&format!("completed in {took}")),
+            1 => self.say(&format!("completed with 1 warning in {took}")),
+            _ => self.say(&format!("completed with {warnings} warnings in {took}")),
+        }
+        if let Some(url) = health::url(&job.place, &job.app) {
+            self.say(&format!("{} answers at {url}", job.app));
+        }
+        ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
+    }
+
+    /// Writes the trace of a failure and tells the whole story.
+    fn failed<W: Workflow, E: StepError>(&self, mut failure: Failure<W, E>, job: &Job) -> ExitCode {
+        let traces = self.trace_dir.clone().unwrap_or_else(|| job.place.traces());
+        if let Err(error) = failure.write_trace(&traces) {
+            complain(&format!("cannot write a trace to {}: {error}", traces.display()));
+        }
+        complain(&format!("{failure:#}"));
+        ExitCode::from(if failure.context().kind() == "cancelled" { CANCELLED } else { FAILED })
+    }
+}
