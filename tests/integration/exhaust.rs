@@ -184,7 +184,7 @@ async fn a_case_that_hangs_is_found() {
         let deployer = Deployer::new(Flaw::Waits);
         case.check(&Deploy::run(&deployer).on_failure(OnFailure::Stop).faults(case.faults()).await)?;
         if case.to_string() == "start fails" {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         Ok(())
     };

@@ -99,11 +99,11 @@ macro_rules! row {
 row!(C, CHandler, [critical = true],);
 row!(CU, CuHandler, [critical = true, undo], undo);
 row!(CS, CsHandler, [critical = true, skippable], skip);
-row!(CSU, CsuHandler, [critical = true, skippable, undo], skip undo);
+row!(Csu, CsuHandler, [critical = true, skippable, undo], skip undo);
 row!(N, NHandler, [critical = false],);
 row!(NU, NuHandler, [critical = false, undo], undo);
 row!(NS, NsHandler, [critical = false, skippable], skip);
-row!(NSU, NsuHandler, [critical = false, skippable, undo], skip undo);
+row!(Nsu, NsuHandler, [critical = false, skippable, undo], skip undo);
 
 /// What a cell says of a run of `W`.
 async fn cell<'h, W, P>(run: Runner<'h, W, P>, world: &'h World) -> String
@@ -128,11 +128,11 @@ async fn try_cell(rules: [bool; 3], happens: Happens) -> String {
         [true, false, false] => cell(C::run(&world), &world).await,
         [true, false, true] => cell(CU::run(&world), &world).await,
         [true, true, false] => cell(CS::run(&world), &world).await,
-        [true, true, true] => cell(CSU::run(&world), &world).await,
+        [true, true, true] => cell(Csu::run(&world), &world).await,
         [false, false, false] => cell(N::run(&world), &world).await,
         [false, false, true] => cell(NU::run(&world), &world).await,
         [false, true, false] => cell(NS::run(&world), &world).await,
-        [false, true, true] => cell(NSU::run(&world), &world).await,
+        [false, true, true] => cell(Nsu::run(&world), &world).await,
     }
 }
 

@@ -1,8 +1,7 @@
 //! It drives: the runner takes a run from its first step to its end, on tokio.
 //!
-//! What is decided (what is ready, whether to try again, what to undo) are functions of the plan and the folded state
-//! in [`ready`], [`policy`](crate::policy) and [`RunState`](crate::RunState); timers, tasks and bodies are in the other
-//! files.
+//! What is decided (what is ready, whether to try again, what to undo) are functions of the plan and the folded state,
+//! in `ready`, `policy` and [`RunState`](crate::RunState); timers, tasks and bodies are in the other files.
 
 mod attempt;
 mod builder;
