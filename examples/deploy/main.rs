@@ -56,6 +56,11 @@ fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     if options.driven.plan.is_some() {
         return plan(options, place);
     }
+    // Until this function ends.
+    let Some(_lock) = place.lock()? else {
+        complain(&format!("error: another deployment to {} is under way", shown(place.root())));
+        return Ok(ExitCode::from(cli::FAILED));
+    };
     if !registry::has(&place, &options.app, &options.version)? {
         registry::release(&place, &options.app, &options.version, registry::Nature::default())?;
         options.flow.say(&format!("released {} {} to the registry", options.app, options.version));

@@ -1,6 +1,6 @@
 //! The folder that is deployed to, and what is where in it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -100,6 +100,17 @@ impl Place {
         fs::rename(new, self.link())
     }
 
+    /// Keeps other deployments away as long as the file is open, or its process lives; `None` where one is under way.
+    pub(crate) fn lock(&self) -> io::Result<Option<File>> {
+        fs::create_dir_all(&self.root)?;
+        let file = File::create(self.root.join("deploy.lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// What is known from an earlier deployment.
     pub(crate) fn identity(&self) -> io::Result<Option<Identity>> {
         read(&self.identity_file())
@@ -110,7 +121,8 @@ impl Place {
         match fs::read_dir(&self.root) {
             Ok(entries) => {
                 let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-                Ok(self.identity_file().exists() || names.all(|name| name.is_ok_and(|name| name == "registry")))
+                Ok(self.identity_file().exists()
+                    || names.all(|name| name.is_ok_and(|name| name == "registry" || name == "deploy.lock")))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),

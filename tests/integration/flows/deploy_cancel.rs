@@ -78,12 +78,15 @@ fn without_a_rollback_the_new_version_stays() {
 }
 
 #[test]
-fn a_process_that_is_killed_takes_the_registry_with_it() {
+fn one_deployment_at_a_time_and_one_that_is_killed_is_no_hindrance() {
     let user = deployed(&["1.0.0"]);
     assert_eq!(user.deploy(&["release", "2.0.0", "--warm-up", "14"]).code, Some(0));
     let mut child = user.command("deploy", &["shop", "2.0.0"]).spawn().unwrap();
     let wanted = || fs::read_to_string(user.path("wanted.json")).is_ok_and(|wanted| wanted.contains("releases/2.0.0"));
     eventually("the service is being started", wanted);
+    let screen = user.deploy(&["shop", "3.0.0"]);
+    assert_eq!(screen.code, Some(1), "{screen}");
+    screen.complains("another deployment to demo is under way");
     child.kill().unwrap();
     child.wait().unwrap();
     eventually("the service was told to end", || user.deploy(&["stop"]).code == Some(0));
