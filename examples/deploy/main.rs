@@ -20,9 +20,10 @@ use std::sync::atomic::Ordering;
 
 use clap::Parser;
 use serde_json::json;
+use step_machine::runner::NotSkippable;
 use step_machine::{Cause, Failure, Report, Runner};
 use step_machine_examples::cli::{self, complain, give_up, shown, tell};
-use step_machine_examples::steps::{DeployStep, deploy_step};
+use step_machine_examples::steps::DeployStep;
 
 use deployer::Deployer;
 use error::DeployError;
@@ -71,10 +72,9 @@ fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let saboteur = Saboteur::new(options.flow.fail_at, &deployer);
     let sabotaged = saboteur.has_acted();
-    let ended = runtime.block_on(async {
-        let run = options.driven.runner(&options.flow, DeployStep::run(&deployer)).input(input(&deployer));
-        cli::with_word_of_ctrl_c(skipped(run, options).observe(saboteur).ctrl_c()).await
-    });
+    let run = skipped(options.driven.runner(&options.flow, DeployStep::run(&deployer)), options)?;
+    let run = run.input(input(&deployer)).observe(saboteur).ctrl_c();
+    let ended = runtime.block_on(cli::with_word_of_ctrl_c(run));
     let code = settle(ended, &deployer, options);
     if options.flow.fail_at.is_some() && !sabotaged.load(Ordering::Acquire) {
         complain("--fail-at had no effect: the step did not run");
@@ -105,18 +105,17 @@ fn plan(options: &Options, place: Place) -> Result<ExitCode, Box<dyn Error>> {
     let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
     let identity = Identity { app: options.app.clone(), address: nowhere, token: String::new() };
     let deployer = options.deployer(identity, place, nowhere);
-    let run = skipped(options.driven.runner(&options.flow, DeployStep::run(&deployer)), options);
+    let run = skipped(options.driven.runner(&options.flow, DeployStep::run(&deployer)), options)?;
     tell(&options.driven.plan.unwrap_or_default().write(&run.plan())?);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Leaves out what is to be left out.
-fn skipped<'h>(run: Runner<'h, DeployStep, &'h Deployer>, options: &Options) -> Runner<'h, DeployStep, &'h Deployer> {
-    options.driven.skip.iter().fold(run, |run, step| match step {
-        DeployStep::BackupCurrentVersion => run.skip(deploy_step::BackupCurrentVersion, "--skip was given"),
-        // No other step is skippable, and `--skip` takes no other.
-        _ => run,
-    })
+fn skipped<'h>(
+    run: Runner<'h, DeployStep, &'h Deployer>,
+    options: &Options,
+) -> Result<Runner<'h, DeployStep, &'h Deployer>, NotSkippable> {
+    options.driven.skip.iter().try_fold(run, |run, step| run.try_skip(*step, "--skip was given"))
 }
 
 /// Tells how the run went, and what answers now.

@@ -28,12 +28,21 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(recorder: Recorder) -> Arc<Self> {
+        Self::with_stop(
+            recorder,
+            #[cfg(feature = "runner")]
+            Arc::default(),
+        )
+    }
+
+    /// The same, where somebody holds already what stops it.
+    pub(crate) fn with_stop(recorder: Recorder, #[cfg(feature = "runner")] stop: Arc<Stop>) -> Arc<Self> {
         let state = recorder.state();
         Arc::new(Self {
             run: state.run().clone(),
             plan: state.shared_plan().clone(),
             #[cfg(feature = "runner")]
-            stop: Arc::default(),
+            stop,
             recorder: Mutex::new(recorder),
         })
     }

@@ -142,6 +142,38 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         self
     }
 
+    /// [`skip`](Self::skip) for a step that is known only when the program runs, as from a command line. Fails where it
+    /// may not be skipped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::{StepContext, Workflow};
+    ///
+    /// #[derive(Workflow)]
+    /// enum Deploy {
+    ///     Download,
+    ///     #[step(skippable)]
+    ///     Announce,
+    /// }
+    /// # struct Deployer;
+    /// # impl DeployHandler for Deployer {
+    /// #     type Error = std::io::Error;
+    /// #     async fn download(&self, _: &mut StepContext) -> Result<(), Self::Error> { Ok(()) }
+    /// #     async fn announce(&self, _: &mut StepContext) -> Result<(), Self::Error> { Ok(()) }
+    /// # }
+    ///
+    /// let error = Deploy::run(&Deployer).try_skip(Deploy::Download, "no time").unwrap_err();
+    /// assert_eq!(error.to_string(), "step `download` of `deploy` may not be skipped; those that may are: announce");
+    /// ```
+    pub fn try_skip(mut self, step: W, why: impl Into<Text>) -> Result<Self, NotSkippable> {
+        if !step.info().skippable {
+            return Err(NotSkippable::of(&step));
+        }
+        self.settings.skips.push((step.index(), why.into()));
+        Ok(self)
+    }
+
     /// Leaves the effect of `step` as it is where the run is rolled back: for an undo that cannot succeed, or should
     /// not run.
     pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
@@ -293,6 +325,30 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         }
         Plan { on_failure, deadline, ..plan.clone() }.into()
     }
+}
+
+/// A step that was to be skipped, and may not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("step `{step}` of `{workflow}` may not be skipped; {}", those(.skippable))]
+#[non_exhaustive]
+pub struct NotSkippable {
+    /// The workflow.
+    pub workflow: &'static str,
+    /// The step.
+    pub step: &'static str,
+    /// The steps that may be skipped.
+    pub skippable: Vec<&'static str>,
+}
+
+impl NotSkippable {
+    fn of<W: Workflow>(step: &W) -> Self {
+        let skippable = W::plan().steps.iter().filter(|step| step.skippable).map(|step| step.id.as_str());
+        Self { workflow: W::NAME, step: step.id(), skippable: skippable.collect() }
+    }
+}
+
+fn those(skippable: &[&str]) -> String {
+    if skippable.is_empty() { "none may".to_owned() } else { format!("those that may are: {}", skippable.join(", ")) }
 }
 
 impl<'h, W: Workflow, P: HandlerFor<W> + 'h> IntoFuture for Runner<'h, W, P> {

@@ -111,11 +111,22 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                 if self.terms.settings.cancel_siblings && !matches!(*cause, Cause::Cancelled) {
                     self.shared.stop.raise(Level::Now);
                 }
-                // The first failure counts; a step that was cancelled for it, or before it, does not.
-                if halt.as_ref().is_none_or(|first| matches!(first.cause, Cause::Cancelled)) {
-                    *halt = Some(Halt { step: begun.then_some(index), cause: *cause });
+                let next = Halt { step: begun.then_some(index), cause: *cause };
+                if halt.as_ref().is_none_or(|first| self.comes_before(&next, first)) {
+                    *halt = Some(next);
                 }
             }
         }
+    }
+
+    /// The first failure counts, in the order of the record; a step that was cancelled for it, or before it, does not.
+    fn comes_before(&self, next: &Halt<P::Error>, first: &Halt<P::Error>) -> bool {
+        let is_cancelled = |halt: &Halt<P::Error>| matches!(halt.cause, Cause::Cancelled);
+        if is_cancelled(next) || is_cancelled(first) {
+            return is_cancelled(first) && !is_cancelled(next);
+        }
+        let recorder = self.shared.lock();
+        let ended = |halt: &Halt<P::Error>| halt.step.map(|step| recorder.step(step).ended());
+        ended(next) < ended(first)
     }
 }

@@ -16,7 +16,7 @@ mod signals;
 #[cfg(test)]
 mod walks;
 
-pub use builder::Runner;
+pub use builder::{NotSkippable, Runner};
 pub use handler::{BoxFuture, Dispatch, HandlerFor, Result};
 
 #[doc(hidden)]

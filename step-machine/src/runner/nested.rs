@@ -18,7 +18,7 @@ use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
 use crate::state::RunState;
-use crate::stop::Level;
+use crate::stop::{Level, Stop};
 use crate::sync::lock;
 use crate::workflow::Workflow;
 
@@ -101,10 +101,12 @@ impl StepContext {
         let (id, state) = earlier_run(&nested, &opening.watch, &base)?;
         opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
+        let stop = Arc::<Stop>::default();
         opening.watch.observers.add(Relay {
             parent: Arc::downgrade(&parent),
             index: self.index,
             run: id.clone(),
+            stop: stop.clone(),
             is_forward: way == Way::AsLeft,
             told: 0.0,
         });
@@ -119,13 +121,13 @@ impl StepContext {
         };
         recorder.nest(nested);
         // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
-        let stop = parent.stop.clone();
-        run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { stop.reached(Level::Finish).await })));
+        let outer = parent.stop.clone();
+        run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { outer.reached(Level::Finish).await })));
         drop(parent);
         if way != Way::Back && recorder.state().status() == RunStatus::Completed {
             return Ok(Report::new(Box::new(recorder)));
         }
-        let shared = Shared::new(recorder);
+        let shared = Shared::with_stop(recorder, stop);
         // On the heap: a run in a run in a run would make one future of them all.
         let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(&shared, way));
         let driven = driven.await;
@@ -180,6 +182,8 @@ struct Relay {
     parent: Weak<Shared>,
     index: usize,
     run: RunId,
+    /// What stops the nested run.
+    stop: Arc<Stop>,
     is_forward: bool,
     told: f64,
 }
@@ -201,7 +205,7 @@ impl Observer for Relay {
             recorder.record_news(Kind::StepUpdate(Box::new(update)));
             // Nothing begins any more, here neither.
             if recorder.is_broken() {
-                parent.stop.raise(Level::Finish);
+                self.stop.raise(Level::Finish);
             }
         }
     }
@@ -223,11 +227,14 @@ pub async fn undo_nested<W: Workflow, P: HandlerFor<W>, E: StepError>(
     cx.nested(Runner::<W, P>::new(handler)).await.map(drop).map_err(of_nested)
 }
 
-/// A nested run that was asked to stop was so because the whole was.
+/// A nested run that was asked to stop was so because the whole was, and its journal is that of the whole.
 #[expect(clippy::unnecessary_box_returns, reason = "what went wrong travels behind a pointer")]
 fn of_nested<W: Workflow, I: StepError, E: StepError>(failure: Failure<W, I>) -> Box<Cause<E>> {
-    Box::new(match failure.cause() {
-        Cause::Cancelled => Cause::Cancelled,
-        _ => Cause::Nested(Box::new(failure)),
+    if !matches!(failure.cause(), Cause::Cancelled | Cause::Journal(_)) {
+        return Box::new(Cause::Nested(Box::new(failure)));
+    }
+    Box::new(match failure.into_parts().1 {
+        Cause::Journal(error) => Cause::Journal(error),
+        _ => Cause::Cancelled,
     })
 }

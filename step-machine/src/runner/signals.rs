@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use super::handler::BoxFuture;
 use crate::stop::{Level, Stop};
@@ -46,12 +45,9 @@ pub(super) async fn watched<'h, T>(
     }
     let mut watches: Vec<BoxFuture<'h, ()>> = triggers.into_iter().map(|trigger| trigger.watch(stop.clone())).collect();
     poll_fn(|context| {
-        // First: a run that fails at the very moment of a Ctrl-C counts as cancelled.
+        // First, so that nothing begins at the very moment of a Ctrl-C.
         watches.retain_mut(|watch| watch.as_mut().poll(context).is_pending());
-        match run.as_mut().poll(context) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending => Poll::Pending,
-        }
+        run.as_mut().poll(context)
     })
     .await
 }

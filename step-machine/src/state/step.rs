@@ -171,6 +171,12 @@ impl StepState {
         self.attempt_started
     }
 
+    /// When the step ended, in nanoseconds from the run's first start.
+    #[cfg(feature = "runner")]
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended
+    }
+
     /// What the step handed on.
     pub fn output(&self) -> Option<&Value> {
         self.details.as_ref()?.output.as_ref()

@@ -49,6 +49,8 @@ fn told(user: &User, screen: &Screen) -> Vec<String> {
     let port = user.path("build/tofu/user-data.json").exists().then(|| user.port().to_string());
     let lines = screen.stdout.lines().map(|line| {
         let event = lasting(serde_json::from_str(line).unwrap()).to_string().replace(&home, "HOME");
+        // An instance that is gone refuses, or resets what it had accepted as it went.
+        let event = event.replace("Connection reset by peer (os error 104)", "Connection refused (os error 111)");
         port.iter().fold(event, |event, port| event.replace(port, "PORT"))
     });
     lines.collect()

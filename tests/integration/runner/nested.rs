@@ -308,7 +308,6 @@ async fn a_run_inside_that_took_itself_back_begins_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "the run inside hears of it only when it is polled again, and begins steps that end at once before"]
 async fn where_the_journal_of_the_outer_run_fails_nothing_begins_inside() {
     for refused in 1..=9 {
         let acts = Arc::new(Acts::new());
