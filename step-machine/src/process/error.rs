@@ -43,6 +43,7 @@ pub enum CommandError {
     },
 }
 
+#[diagnostic::do_not_recommend]
 impl StepError for CommandError {
     fn kind(&self) -> &'static str {
         "command-execution"
