@@ -9,6 +9,9 @@ pub(crate) fn waits_for(plan: &Plan) -> Vec<Vec<usize>> {
     if !plan.parallel {
         return (0..plan.steps.len()).map(|index| index.checked_sub(1).into_iter().collect()).collect();
     }
+    if plan.steps.iter().all(|step| step.needs.is_empty()) {
+        return vec![Vec::new(); plan.steps.len()];
+    }
     let places: HashMap<&str, usize> =
         plan.steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
     let find = |need: &String| places.get(need.as_str()).copied();
