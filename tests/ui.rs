@@ -30,6 +30,7 @@ fn misuse_is_explained() {
     cases.compile_fail("ui/step_error/*.rs");
     cases.compile_fail("ui/machine/*.rs");
     cases.compile_fail("ui/handler/*.rs");
+    cases.compile_fail("ui/runner/*.rs");
 }
 
 #[test]

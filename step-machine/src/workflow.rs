@@ -108,7 +108,8 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> StepOutput for T {}
 #[diagnostic::on_unimplemented(
     message = "step `{Self}` may not be skipped",
     label = "only a step marked `#[step(skippable)]` can be skipped on purpose",
-    note = "run it with `.step({Self}, ..)`, or add `skippable` to the rules of its variant"
+    note = "run the step, or add `skippable` to the rules of its variant",
+    note = "a step is named by its marker here, a type in the module that the derive wrote"
 )]
 pub trait Skippable: Step {}
 

@@ -1,0 +1,26 @@
+use step_machine::{StepContext, Workflow};
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+    #[step(skippable)]
+    Announce,
+}
+
+struct Releasing;
+
+impl ReleaseHandler for Releasing {
+    type Error = std::io::Error;
+
+    async fn fetch(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn announce(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let _ = Release::run(&Releasing).skip(release::Fetch, "no time");
+}
