@@ -275,3 +275,45 @@ fn a_step_that_has_settled_before_gives_its_output_without_a_guard() {
     let (_, port) = settled.proceed::<Trouble>().unwrap();
     assert_eq!(port, 8080);
 }
+
+#[derive(Workflow, Debug, PartialEq)]
+enum Wait {
+    #[step(retry(attempts = 3, delay = "2s", jitter = false))]
+    Ssh,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_waits_is_tried_again_after_the_waits_of_its_rule() {
+    let (seen, begun) = (Recorded::new(), tokio::time::Instant::now());
+    let run = Wait::machine().observe(seen.clone()).begin().unwrap();
+    let body = async |cx: &mut StepContext| if cx.attempt() == 3 { Ok(()) } else { Err(Trouble::Network) };
+    run.step_retry_async(wait::Ssh, body).await.unwrap().finish().unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(6));
+    let expected = [
+        "run_start",
+        "step_start ssh",
+        "step_retry ssh in 2s after network",
+        "step_start ssh #2",
+        "step_retry ssh #2 in 4s after network",
+        "step_start ssh #3",
+        "step_end ssh completed #3",
+        "run_end completed",
+    ];
+    assert_eq!(seen.lines(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_error_of_a_body_that_waits_is_not_tried_again() {
+    let run = Wait::machine().begin().unwrap();
+    let failure = run.step_retry_async(wait::Ssh, async |_| Err::<(), _>(Trouble::Template)).await.unwrap_err();
+    assert_eq!((failure.step(), failure.context().record().attempt), (Some(Wait::Ssh), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_waited_for_again_and_dropped_is_cancelled() {
+    let seen = Recorded::new();
+    let run = Wait::machine().observe(seen.clone()).begin().unwrap();
+    let waiting = run.step_retry_async(wait::Ssh, async |_| Err::<(), _>(Trouble::Network));
+    assert!(tokio::time::timeout(Duration::from_secs(1), waiting).await.is_err());
+    assert_eq!(seen.lines()[3..], ["step_end ssh cancelled, dropped", "run_end cancelled"]);
+}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -68,17 +69,23 @@ where
         }
     }
 
-    /// Waits and begins the next attempt where the step's retry rule allows one; `failed` attempts failed in this
-    /// process.
-    pub(super) fn try_again<E: StepError>(&mut self, failed: u32, error: &E) -> bool {
+    /// Records that the next attempt is due, and after how long, where the step's retry rule allows one; `failed`
+    /// attempts failed in this process.
+    pub(super) fn next_attempt<E: StepError>(&mut self, failed: u32, error: &E) -> Option<Duration> {
         let (index, retry) = (self.cx.index, self.cx.info().retry);
-        let Some(delay) = next_attempt(retry, failed, advice(error), fastrand::f64(), None) else {
-            return false;
-        };
-        if !self.cx.link.write(|recorder| recorder.retry(index, delay, error_record(error))) {
-            return false;
-        }
+        let delay = next_attempt(retry, failed, advice(error), fastrand::f64(), None)?;
+        let is_recorded = self.cx.link.write(|recorder| recorder.retry(index, delay, error_record(error)));
+        is_recorded.then_some(delay)
+    }
+
+    /// Waits on this thread, by the run's clock.
+    pub(super) fn sleep(&self, delay: Duration) {
         self.cx.link.read(Recorder::clock).sleep(delay);
+    }
+
+    /// Begins the next attempt.
+    pub(super) fn begin_again(&mut self) -> bool {
+        let index = self.cx.index;
         self.cx.link.write(|recorder| recorder.begin_step(index))
     }
 }

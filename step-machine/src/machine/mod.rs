@@ -163,11 +163,76 @@ impl<W: Workflow, At> Machine<W, At> {
         };
         let mut failed = 0;
         loop {
-            let result = body(guard.context());
+            let error = match body(guard.context()) {
+                Err(error) => error,
+                done => return guard.complete(done),
+            };
             failed += 1;
-            match result {
-                Err(error) if guard.try_again(failed, &error) => {}
-                result => return guard.complete(result),
+            let Some(delay) = guard.next_attempt(failed, &error) else {
+                return guard.complete(Err(error));
+            };
+            guard.sleep(delay);
+            if !guard.begin_again() {
+                return guard.complete(Err(error));
+            }
+        }
+    }
+
+    /// [`step_retry`](Self::step_retry) with a body that waits on something. Waits by tokio's timer.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its timer, where an attempt failed and another one is due.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::Workflow;
+    ///
+    /// #[derive(Workflow)]
+    /// enum Wait {
+    ///     #[step(retry(attempts = 30, delay = "1ms"))]
+    ///     Ssh,
+    /// }
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let run = Wait::machine().begin()?;
+    /// let run = run.step_retry_async(wait::Ssh, async |cx| match cx.attempt() {
+    ///     5 => Ok(()),
+    ///     _ => Err(std::io::Error::other("connection refused")),
+    /// });
+    /// assert_eq!(run.await?.finish()?.state().step("ssh").unwrap().attempts(), 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })
+    /// ```
+    #[cfg(feature = "runner")]
+    pub async fn step_retry_async<S, E>(
+        self,
+        step: S,
+        mut body: impl AsyncFnMut(&mut StepContext) -> Result<S::Output, E>,
+    ) -> Returns<W, At, S, E>
+    where
+        S: Step + RunsAt<At>,
+        E: StepError,
+    {
+        let mut guard = match self.enter(step) {
+            Entry::Run(guard) => guard,
+            Entry::Settled(settled) => return settled.proceed(),
+        };
+        let mut failed = 0;
+        loop {
+            let error = match body(guard.context()).await {
+                Err(error) => error,
+                done => return guard.complete(done),
+            };
+            failed += 1;
+            let Some(delay) = guard.next_attempt(failed, &error) else {
+                return guard.complete(Err(error));
+            };
+            tokio::time::sleep(delay).await;
+            if !guard.begin_again() {
+                return guard.complete(Err(error));
             }
         }
     }

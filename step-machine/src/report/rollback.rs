@@ -61,7 +61,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     }
 
     /// [`rollback`](Self::rollback) for undos that wait on something. Each undo is tried once: waiting for a retry
-    /// needs a timer, which comes with the runner.
+    /// needs a timer, which the runner has.
     #[must_use = "the failure is still one after its rollback"]
     pub async fn rollback_async<U: StepError>(
         mut self,
