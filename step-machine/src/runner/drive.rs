@@ -88,7 +88,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                 && self.may_begin()
                 && let Some(index) = ready.next()
             {
-                let job = Job { shared: self.shared.clone(), index, terms: self.terms.clone() };
+                let job = Job { shared: self.shared, index, terms: &self.terms };
                 let mut step = self.handler.launch(job);
                 // Most steps of a quick run end at once, and need no place among the others.
                 match poll_fn(|context| Poll::Ready(step.as_mut().poll(context))).await {

@@ -69,22 +69,22 @@ pub trait HandlerFor<W>: Send + Sync {
 
     /// Drives one step beside others.
     #[doc(hidden)]
-    fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<Self::Error>>;
+    fn launch<'r>(&'r self, job: Job<'r>) -> BoxFuture<'r, Verdict<Self::Error>>;
 }
 
 /// A step to be driven beside others.
 #[doc(hidden)]
-pub struct Job {
-    pub(crate) shared: Arc<Shared>,
+#[derive(Clone, Copy)]
+pub struct Job<'r> {
+    pub(crate) shared: &'r Arc<Shared>,
     pub(crate) index: usize,
-    pub(crate) terms: Terms,
+    pub(crate) terms: &'r Terms,
 }
 
-impl Job {
+impl Job<'_> {
     async fn drive<W: Dispatch<H>, H: Sync>(self, handler: &H) -> Verdict<W::Error> {
-        let Self { shared, index, terms } = self;
-        let mut cx = StepContext::new(Link::Shared(shared.clone()), index, Phase::Run);
-        drive_step::<W, H>(handler, &shared, &mut cx, &terms).await
+        let mut cx = StepContext::new(Link::Shared(self.shared.clone()), self.index, Phase::Run);
+        drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await
     }
 }
 
@@ -97,7 +97,7 @@ impl<W: Dispatch<H>, H: Sync> HandlerFor<W> for &H {
         self
     }
 
-    fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<W::Error>> {
+    fn launch<'r>(&'r self, job: Job<'r>) -> BoxFuture<'r, Verdict<W::Error>> {
         Box::pin(job.drive::<W, H>(self))
     }
 }
@@ -111,10 +111,13 @@ impl<W: Dispatch<H>, H: Send + Sync + 'static> HandlerFor<W> for Arc<H> {
         self
     }
 
-    fn launch(&self, job: Job) -> BoxFuture<'_, Verdict<W::Error>> {
-        let (handler, shared, index) = (self.clone(), job.shared.clone(), job.index);
-        let handle = tokio::spawn(async move { job.drive::<W, H>(&handler).await });
-        Box::pin(Task { handle, shared, index })
+    fn launch<'r>(&'r self, job: Job<'r>) -> BoxFuture<'r, Verdict<W::Error>> {
+        let (handler, shared, terms, index) = (self.clone(), job.shared.clone(), job.terms.clone(), job.index);
+        let handle = tokio::spawn(async move {
+            let job = Job { shared: &shared, index, terms: &terms };
+            job.drive::<W, H>(&handler).await
+        });
+        Box::pin(Task { handle, shared: job.shared.clone(), index })
     }
 }
 
