@@ -121,7 +121,7 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
     terms: &Terms,
 ) -> Verdict<W::Error> {
     if shared.plan.steps[cx.index].skippable
-        && let Some(verdict) = pass_over::<W, H>(handler, shared, cx, terms).await
+        && let Some(verdict) = Box::pin(pass_over::<W, H>(handler, shared, cx, terms)).await
     {
         return verdict;
     }
@@ -143,7 +143,8 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
                 ended
             }
-            Poll::Pending => guarded(body, &shared.stop, limit).await,
+            // On the heap: who waits has the time for it, and who does not has a smaller future.
+            Poll::Pending => Box::pin(guarded(body, &shared.stop, limit)).await,
         };
         let cause = match ended {
             Ended::Done(output) => return complete(shared, index, output),
@@ -159,7 +160,7 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
             cause => Box::new(cause),
         };
         failed += 1;
-        if !wait_for_next(shared, index, failed, &cause, deadline.map(Limit::left)).await {
+        if !Box::pin(wait_for_next(shared, index, failed, &cause, deadline.map(Limit::left))).await {
             return fail(shared, index, cause);
         }
     }

@@ -25,13 +25,19 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     }
 
     /// Goes on with an open run.
-    pub(super) async fn go_on(&mut self, recorder: Recorder) -> Result<Report<W>, Failure<W, P::Error>> {
-        // A run that had completed before has its end already.
-        if recorder.state().status() == RunStatus::Completed {
-            return report(Box::new(recorder));
-        }
+    pub(super) fn go_on(
+        &mut self,
+        recorder: Recorder,
+    ) -> impl Future<Output = Result<Report<W>, Failure<W, P::Error>>> {
+        // A run that had completed before has its end already. The rest waits, without what only the start needs.
+        let is_over = recorder.state().status() == RunStatus::Completed;
         let shared = Shared::new(recorder);
-        self.drive(&shared, Way::AsLeft).await.end(shared)
+        async move {
+            if is_over {
+                return report(Box::new(Shared::into_recorder(shared)));
+            }
+            self.drive(&shared, Way::AsLeft).await.end(shared)
+        }
     }
 
     /// Drives a run to its end.
@@ -91,7 +97,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             failed.error.effect = Effect::Known;
         }
         if self.goes_back(&halt.cause, &failed) {
-            self.backward().await;
+            // On the heap, as what few runs need is not to weigh on all.
+            Box::pin(self.backward()).await;
         }
         Some(Box::new((halt.cause, failed)))
     }

@@ -39,7 +39,11 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     /// Runs what is left; what stopped it, where something did.
     pub(super) async fn forward(&self) -> Option<Halt<P::Error>> {
         let ready = Ready::new(self.shared.lock().state(), self.terms.settings.until);
-        let halt = if self.shared.plan.parallel { self.side_by_side(ready).await } else { self.in_order(ready).await };
+        let halt = if self.shared.plan.parallel {
+            Box::pin(self.side_by_side(ready)).await
+        } else {
+            self.in_order(ready).await
+        };
         halt.or_else(|| self.held())
     }
 
