@@ -9,6 +9,7 @@ mod resume;
 mod retry;
 mod rollback;
 mod stopping;
+mod story;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
