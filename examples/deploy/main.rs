@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let place = Place::at(&options.place.dir)?;
     if let Some(reason) = not_here(&place, &options.app)? {
-        complain(&format!("error: {} {reason}; name another folder", shown(place.root())));
+        complain(&format!("error: {} {reason}; name another folder with --deploy-path", shown(place.root())));
         return Ok(ExitCode::from(cli::USAGE));
     }
     if options.driven.plan.is_some() {
@@ -152,7 +152,7 @@ fn what_answers(deployer: &Deployer) -> String {
 fn release(app: &str, version: &str, nature: registry::Nature, place: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
     let place = Place::at(&place.dir)?;
     if let Some(reason) = not_here(&place, app)? {
-        complain(&format!("error: {} {reason}; name another folder", shown(place.root())));
+        complain(&format!("error: {} {reason}; name another folder with --deploy-path", shown(place.root())));
         return Ok(ExitCode::from(cli::USAGE));
     }
     registry::release(&place, app, version, nature)?;

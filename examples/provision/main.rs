@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let site = options.place.site()?;
     if !site.is_ours()? {
-        complain(&format!("error: {} holds something else; name a new folder", shown(site.root())));
+        complain(&format!("error: {} holds something else; name a new folder with --dir", shown(site.root())));
         return Ok(ExitCode::from(cli::USAGE));
     }
     let program = std::env::current_exe()?;

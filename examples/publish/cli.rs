@@ -1,15 +1,18 @@
 //! The command line of `publish`.
 
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use step_machine::{Plan, Workflow};
-use step_machine_examples::cli::{Format, PlanForm};
+use step_machine_examples::cli::{self, Format, PlanForm};
 
+use crate::job::Usage;
 use crate::source::Source;
 use crate::steps::{DockerStep, PublishNodejsStep, PublishStaticStep};
+
+const DEFAULT_DIR: &str = "target/step-machine-publish";
 
 /// Publish an application on this machine: http://127.0.0.1:PORT/APP/ answers.
 ///
@@ -52,8 +55,16 @@ pub(crate) enum Served {
 #[derive(Args)]
 pub(crate) struct PlaceArgs {
     /// The folder of the platform; it is made where it does not exist
-    #[arg(long, value_name = "DIR", default_value = "target/step-machine-publish")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DIR)]
     pub(crate) dir: PathBuf,
+}
+
+impl PlaceArgs {
+    /// What a person types to run this example on the same folder.
+    pub(crate) fn command_line(&self, arguments: &str) -> String {
+        let is_default = self.dir == Path::new(DEFAULT_DIR);
+        cli::command_line("publish", arguments, (!is_default).then_some(("--dir", &*self.dir)))
+    }
 }
 
 /// What is to be published, and how the run is told.
@@ -63,7 +74,7 @@ pub(crate) struct Order<K: Kind> {
     pub(crate) source: SourceArgs,
     #[command(flatten)]
     pub(crate) flow: Flow,
-    /// Break what this step works with, to see it fail
+    /// Break what this step works with, to see it fail; an unknown one lists them all
     #[arg(long, value_name = "STEP", env = "PUBLISH_FAIL_AT", value_parser = step_path::<K>(), hide_possible_values = true)]
     pub(crate) fail_at: Option<String>,
     #[arg(skip)]
@@ -120,7 +131,7 @@ pub(crate) struct SourceArgs {
     key: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SourceKind {
     /// A git repository
     Git,
@@ -133,9 +144,10 @@ enum SourceKind {
 }
 
 impl SourceArgs {
-    pub(crate) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Result<Source, Usage> {
+        self.check()?;
         let Self { source, repository, branch, file, bucket, key } = self;
-        match source {
+        Ok(match source {
             SourceKind::Git => {
                 Source::Git { repository: repository.clone().unwrap_or_default(), branch: branch.clone() }
             }
@@ -144,7 +156,22 @@ impl SourceArgs {
                 Source::Bucket { bucket: bucket.clone().unwrap_or_default(), key: key.clone().unwrap_or_default() }
             }
             SourceKind::Embedded => Source::Embedded { name: "shop".to_owned() },
-        }
+        })
+    }
+
+    /// What belongs to another source would have no effect, and something else would be published.
+    fn check(&self) -> Result<(), Usage> {
+        let git = self.source == SourceKind::Git;
+        let bucket = self.source == SourceKind::Bucket;
+        let options = [
+            ("repository", self.repository.is_some(), "git", git),
+            ("branch", self.branch.is_some(), "git", git),
+            ("file", self.file.is_some(), "upload", self.source == SourceKind::Upload),
+            ("bucket", self.bucket.is_some(), "bucket", bucket),
+            ("key", self.key.is_some(), "bucket", bucket),
+        ];
+        let lost = options.into_iter().find(|(_, is_given, _, fits)| *is_given && !fits);
+        lost.map_or(Ok(()), |(option, _, kind, _)| Err(Usage::OtherSource { option, kind }))
     }
 }
 

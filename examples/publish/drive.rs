@@ -7,7 +7,9 @@ use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{Failure, Report, StepError, Workflow};
-use step_machine_examples::cli::{CANCELLED, FAILED, Format, WARNINGS, complain, shown, tell, with_word_of_ctrl_c};
+use step_machine_examples::cli::{
+    CANCELLED, FAILED, Format, WARNINGS, complain, shown, tell, tell_failure, with_word_of_ctrl_c,
+};
 use step_machine_examples::screen::{Screen, seconds};
 
 use crate::cli::Flow;
@@ -82,6 +84,7 @@ impl Flow {
         }
         if let Some(url) = health::url(&job.place, &job.app) {
             self.say(&format!("{} answers at {url}", job.app));
+            self.say(&format!("end it: {}", self.place.command_line("stop")));
         }
         ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
     }
@@ -92,7 +95,7 @@ impl Flow {
         if let Err(error) = failure.write_trace(&traces) {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
-        complain(&format!("{failure:#}"));
+        tell_failure(self.format, &failure);
         ExitCode::from(if failure.context().kind() == "cancelled" { CANCELLED } else { FAILED })
     }
 }

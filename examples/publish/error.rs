@@ -12,10 +12,10 @@ pub(crate) enum PublishError {
     #[error("there is no program `{program}` on the PATH")]
     #[step_error(kind = "missing-program", fatal)]
     NoProgram { program: &'static str, source: CommandError },
-    #[error("{what} is not to be had")]
+    #[error("{what} cannot be read")]
     #[step_error(kind = "source")]
     NoSource { what: String, source: io::Error },
-    #[error("{what} cannot be had from git")]
+    #[error("git cannot fetch {what}")]
     #[step_error(kind = "source")]
     Git { what: String, source: CommandError },
     #[error("{} cannot be unpacked", .file.display())]

@@ -24,8 +24,10 @@ pub(crate) struct Job {
 /// Why an order makes no sense.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Usage {
-    #[error("{dir} holds something else; name a new folder")]
+    #[error("{dir} holds something else; name a new folder with --dir")]
     NotOurs { dir: String },
+    #[error("--{option} goes with --source {kind}")]
+    OtherSource { option: &'static str, kind: &'static str },
     #[error("no Docker engine answers; without --docker folders and processes take its place")]
     NoEngine,
 }
@@ -34,7 +36,7 @@ impl Job {
     /// Takes the order, with a number of its own where it is to run.
     pub(crate) fn new<K: Kind>(order: &Order<K>, is_container: bool) -> Result<Self, Box<dyn Error>> {
         let Order { source, flow, fail_at, .. } = order;
-        let place = Place::at(&flow.place.dir)?;
+        let (source, place) = (source.source()?, Place::at(&flow.place.dir)?);
         if !place.is_ours()? {
             return Err(Usage::NotOurs { dir: shown(place.root()).to_string() }.into());
         }
@@ -45,7 +47,7 @@ impl Job {
             number: if flow.plan.is_some() { 0 } else { place.next_number()? },
             place,
             app: flow.app.clone(),
-            source: source.source(),
+            source,
             engine: if flow.docker { Engine::Docker } else { Engine::Process },
             is_container,
             fail_at: fail_at.clone(),

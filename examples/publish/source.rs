@@ -103,7 +103,7 @@ impl SourceStepHandler for Puller {
         tell(&source, "transferring", cx);
         source.transfer(&self.target, cx).await?;
         let files = files::list(&self.target).doing("read the source")?.len();
-        cx.message(format!("{files} files"));
+        cx.message(if files == 1 { "1 file".to_owned() } else { format!("{files} files") });
         tell(&source, "ready", cx);
         Ok(())
     }

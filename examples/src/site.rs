@@ -99,7 +99,7 @@ impl Site {
                 Ok(self.environment().exists() || names.all(|name| name.is_ok_and(|name| name == "traces")))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error),
+            Err(error) => Err(at(&self.root, error)),
         }
     }
 
@@ -143,9 +143,14 @@ impl Site {
 /// Writes a file, and the folders above it where they are missing.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder).map_err(|error| at(folder, error))?;
     }
-    fs::write(path, text)
+    fs::write(path, text).map_err(|error| at(path, error))
+}
+
+/// An error with the path that it is about.
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(unix)]

@@ -62,16 +62,19 @@
 //! # Where to find what
 //!
 //! - [`Machine`]: you drive, step by step, sync or async.
+//! - [`Runner`]: the library drives a handler whose trait the derive writes: retries, rollback, parallel steps.
 //! - [`Failure`] and [`FailureContext`]: what is known when a run does not complete.
 //! - [`event`]: the one record of a run; [`RunState`] is its fold.
 //! - [`Observer`]: sees the events; [`Journal`]: keeps them, so that a run goes on where it was.
 //! - [`StepContext`]: what a step's body may do.
 //! - [`Preview`]: what a run would do; as data, as text and as a diagram.
+//! - [`testing`]: breaks a workflow on purpose, and checks what it does then.
 //!
 //! # Features
 //!
 //! - `derive` (default): the two derives.
-//! - `runner` (default): drives a workflow on tokio.
+//! - `runner` (default): [`Runner`], which drives a workflow on tokio.
+//! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 

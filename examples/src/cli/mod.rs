@@ -2,6 +2,7 @@
 
 mod driven;
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -86,7 +87,7 @@ pub struct FlowArgs<W: Workflow + Clone> {
     /// The id of the run; without one, a new id is made
     #[arg(long, value_name = "RUN")]
     pub id: Option<String>,
-    /// Where the traces of failures go [default: the folder `traces` of the environment]
+    /// Where the traces of failures go [default: `traces` in the folder that the flow works in]
     #[arg(long, value_name = "DIR")]
     pub trace_dir: Option<PathBuf>,
     /// End with exit code 3 where the run completed with warnings
@@ -157,7 +158,7 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         let took = took.trim();
         match warnings {
             _ if report.state().status() != RunStatus::Completed => {
-                self.say(&format!("ended after {took}, no further than it was to go"));
+                self.say(&format!("ended after {took}: it was to go no further"));
             }
             0 => self.say(&format!("completed in {took}")),
             1 => self.say(&format!("completed with 1 warning in {took}")),
@@ -173,8 +174,18 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         if let Err(error) = failure.write_trace(traces) {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
-        complain(&format!("{failure:#}"));
+        tell_failure(self.format, failure);
     }
+}
+
+/// Tells the whole story of a failure on standard error.
+pub fn tell_failure(format: Format, failure: &dyn Display) {
+    let gap = match format {
+        // The lines of the steps stand before it.
+        Format::Text => "\n",
+        Format::Json => "",
+    };
+    complain(&format!("{gap}{failure:#}"));
 }
 
 /// Says something on standard output.

@@ -12,7 +12,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// To the start of the line, and nothing left on it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// How much of a line is shown: what a terminal of the usual width has room for.
+/// How much of a line is shown at most: what a terminal of the usual width has room for.
 const WIDTH: usize = 79;
 
 /// Without and with lines that are too long going on on the next one: the live line must stay one, however narrow.
@@ -70,6 +70,8 @@ pub(super) struct Page<W> {
 struct Sheet<W> {
     writer: W,
     is_live: bool,
+    /// How many columns the terminal has at the moment, where that is known.
+    columns: fn() -> Option<usize>,
     status: Option<Status>,
     broken: bool,
 }
@@ -83,7 +85,7 @@ struct Ticker {
 
 impl<W: Write + Send> Page<W> {
     pub(super) fn new(writer: W) -> Self {
-        let sheet = Sheet { writer, is_live: false, status: None, broken: false };
+        let sheet = Sheet { writer, is_live: false, columns: || None, status: None, broken: false };
         Self { sheet: Arc::new(Mutex::new(sheet)), ticker: None }
     }
 
@@ -107,9 +109,9 @@ impl<W: Write + Send> Page<W> {
 }
 
 impl<W: Write + Send + 'static> Page<W> {
-    /// Keeps a live line below the others.
-    pub(super) fn live(mut self) -> Self {
-        self.with(|sheet| sheet.is_live = true);
+    /// Keeps a live line below the others, on a terminal of so many columns.
+    pub(super) fn live(mut self, columns: fn() -> Option<usize>) -> Self {
+        self.with(|sheet| (sheet.is_live, sheet.columns) = (true, columns));
         let (stop, stopped) = mpsc::channel();
         let sheet = self.sheet.clone();
         let thread = thread::spawn(move || {
@@ -135,8 +137,11 @@ impl<W: Write> Sheet<W> {
     }
 
     fn status_line(&self) -> String {
-        let text = self.status.as_ref().map(|status| cut(status.text(Instant::now())));
-        text.map(|text| format!("{NO_WRAP}{text}{WRAP}")).unwrap_or_default()
+        let Some(status) = &self.status else { return String::new() };
+        // The last column stays free.
+        let width = (self.columns)().map_or(WIDTH, |columns| columns.saturating_sub(1).min(WIDTH));
+        // Back at its start, where the `^C` of a terminal makes it no longer.
+        format!("{NO_WRAP}{}{WRAP}\r", cut(status.text(Instant::now()), width))
     }
 
     /// In one piece, so that a process that is killed leaves no terminal half-way.
@@ -148,8 +153,11 @@ impl<W: Write> Sheet<W> {
 }
 
 /// A text that is too long ends in `…`.
-fn cut(text: String) -> String {
-    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH - 1).chain(['…']).collect() }
+fn cut(text: String, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 impl Drop for Ticker {
@@ -199,22 +207,23 @@ mod tests {
 
     #[test]
     fn it_is_no_longer_than_a_line() {
-        let long = cut("ä".repeat(80));
+        let long = cut("ä".repeat(80), WIDTH);
         assert_eq!((long.chars().count(), long.ends_with("ä…")), (79, true));
-        assert_eq!(cut("ä".repeat(79)), "ä".repeat(79));
+        assert_eq!(cut("ä".repeat(79), WIDTH), "ä".repeat(79));
     }
 
     #[test]
     fn lines_stay_above_it_and_without_a_terminal_there_is_none() {
-        let mut sheet = Sheet { writer: Vec::new(), is_live: true, status: Some(status()), broken: false };
+        let (writer, status) = (Vec::new(), Some(status()));
+        let mut sheet = Sheet { writer, is_live: true, columns: || Some(14), status, broken: false };
         sheet.line("done");
         sheet.status = None;
         sheet.draw();
         let written = String::from_utf8(sheet.writer).unwrap_or_default();
-        assert!(written.starts_with("\r\x1b[Kdone\n\x1b[?7l> 2/3  Start"), "{written:?}");
-        assert!(written.ends_with("\x1b[?7h\r\x1b[K"), "{written:?}");
+        assert!(written.starts_with("\r\x1b[Kdone\n\x1b[?7l> 2/3  Start…\x1b[?7h\r"), "{written:?}");
+        assert!(written.ends_with("\x1b[?7h\r\r\x1b[K"), "{written:?}");
         let page = Page::new(Vec::new());
-        page.change(|live| *live = Some(status()));
+        page.change(|live| *live = Some(self::status()));
         page.line("done");
         page.with(|sheet| assert_eq!(sheet.writer, b"done\n"));
     }

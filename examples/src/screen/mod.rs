@@ -216,8 +216,20 @@ impl Screen<io::Stdout> {
     /// Writes to the standard output.
     pub fn stdout() -> Self {
         let screen = Self::new(io::stdout());
-        if io::stdout().is_terminal() { Self { page: screen.page.live(), ..screen } } else { screen }
+        if io::stdout().is_terminal() { Self { page: screen.page.live(columns), ..screen } } else { screen }
     }
+}
+
+/// How many columns the terminal has.
+#[cfg(unix)]
+fn columns() -> Option<usize> {
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).ok()?.ws_col;
+    (columns > 0).then_some(columns.into())
+}
+
+#[cfg(not(unix))]
+fn columns() -> Option<usize> {
+    None
 }
 
 /// Why a step failed. What failed inside of it has been told by the lines before.

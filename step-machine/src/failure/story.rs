@@ -54,7 +54,8 @@ impl Story<'_> {
         writeln!(f, "\nrun       {}", failure.run)?;
         writeln!(f, "workflow  {}", failure.workflow)?;
         writeln!(f, "started   {}", humantime::format_rfc3339_millis(failure.started_at))?;
-        writeln!(f, "failed    {}", humantime::format_rfc3339_millis(failure.failed_at))?;
+        let ended = if failure.error.kind == "cancelled" { "cancelled" } else { "failed" };
+        writeln!(f, "{ended:<9} {}", humantime::format_rfc3339_millis(failure.failed_at))?;
         writeln!(f, "took      {}", short(failure.run_duration))?;
         if failure.attempt > 1 {
             writeln!(f, "attempt   {}", failure.attempt)?;

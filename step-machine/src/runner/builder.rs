@@ -43,7 +43,9 @@ use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 ///     HealthCheck,
 /// }
 ///
-/// struct Deployer;
+/// struct Deployer {
+///     answers: bool,
+/// }
 ///
 /// impl DeployHandler for Deployer {
 ///     type Error = std::io::Error;
@@ -58,13 +60,20 @@ use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 ///     }
 ///
 ///     async fn health_check(&self, _: &mut StepContext, port: &u16) -> Result<(), Self::Error> {
-///         Err(std::io::Error::other(format!("port {port} does not answer")))
+///         let silence = || std::io::Error::other(format!("port {port} does not answer"));
+///         if self.answers { Ok(()) } else { Err(silence()) }
 ///     }
 /// }
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
 /// # runtime.block_on(async {
-/// let failure = Deploy::run(&Deployer).id("shop-7").label("ticket", "OPS-12").await.unwrap_err();
+/// let run = Deploy::run(&Deployer { answers: true }).id("shop-7").label("ticket", "OPS-12");
+/// match run.await {
+///     Ok(report) => println!("{} completed in {:?}", report.run(), report.duration()),
+///     Err(failure) => eprintln!("{failure:#}"), // the whole story
+/// }
+///
+/// let failure = Deploy::run(&Deployer { answers: false }).await.unwrap_err();
 /// assert_eq!(failure.step(), Some(Deploy::HealthCheck));
 /// assert_eq!(failure.context().record().rollback.as_ref().unwrap().undos[0].step, "start");
 /// # });
@@ -268,7 +277,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     /// after a first one, and a second one cuts it off.
     ///
     /// From here on a Ctrl-C does not end the process by itself any more, also after the run: see
-    /// [`tokio::signal::ctrl_c`].
+    /// [`tokio::signal::ctrl_c`]. Needs the feature `signal`.
     #[cfg(feature = "signal")]
     pub fn ctrl_c(self) -> Self {
         self.trigger(Trigger::CtrlC)

@@ -128,6 +128,7 @@ fn is_undone(user: &User, screen: &Screen, port: u16) {
     assert_eq!(screen.run_end().status, RunStatus::RolledBack);
     assert_eq!(apply(screen).undo(), Undo::Ended(UndoStatus::Undone));
     assert_eq!(user.stored_failure().kind(), "cancelled");
+    screen.complains("\ncancelled 20");
     screen.complains("what it had created is gone");
     assert_gone(port);
     assert!(!user.path("instance").exists());

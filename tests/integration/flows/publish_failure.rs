@@ -215,8 +215,13 @@ fn the_dockerfile_is_to_blame() {
 #[test]
 fn an_order_that_makes_no_sense() {
     let publisher = Publisher::new();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["static", "--source", "git"], "--repository"),
+        (&["static", "--file", "shop.tar.gz"], "--file goes with --source upload"),
+        (
+            &["source", "--source", "bucket", "--bucket", ".", "--key", "k", "--branch", "b"],
+            "--branch goes with --source git",
+        ),
         (&["static", "--source", "ftp"], "[possible values: git, upload, bucket, embedded]"),
         (&["static", "--app", "../up"], "a name has small letters"),
         (&["nodejs", "--fail-at", "docker"], "run-container/build-image"),
