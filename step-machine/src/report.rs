@@ -38,6 +38,8 @@ use crate::workflow::Workflow;
 /// let run = run.step(Announce, |_| Err(std::io::Error::other("the chat is down")));
 /// let report = run.finish()?;
 /// assert_eq!(report.warnings().collect::<Vec<_>>(), [Release::Announce]);
+/// println!("{report}"); // `release` completed in 0.000 s, with 1 warning
+/// assert!(report.to_string().ends_with(", with 1 warning"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Report<W> {
@@ -78,6 +80,19 @@ impl<W> Report<W> {
     /// The observers that panicked. They never hurt the run, but what they showed may be wrong.
     pub fn observer_faults(&self) -> &[ObserverFault] {
         &self.faults
+    }
+}
+
+/// One line: how the run ended and what it took.
+impl<W> fmt::Display for Report<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        write!(f, "`{}` {} in {}", state.workflow(), state.status(), failure::short(state.elapsed()))?;
+        match state.warnings() {
+            0 => Ok(()),
+            1 => f.write_str(", with 1 warning"),
+            warnings => write!(f, ", with {warnings} warnings"),
+        }
     }
 }
 

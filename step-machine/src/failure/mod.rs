@@ -9,3 +9,4 @@ pub use error::{Cause, StepError};
 
 pub(crate) use context::{abandoned, cancelled, failed_step, halted, outside};
 pub(crate) use error::{advice, error_record, whole_text};
+pub(crate) use story::short;

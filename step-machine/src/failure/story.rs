@@ -169,7 +169,7 @@ fn told(step: &StepRecord) -> String {
 }
 
 /// A time span to the millisecond: `0.012 s`, `1.250 s`, `2m 3s`.
-fn short(span: Duration) -> String {
+pub(crate) fn short(span: Duration) -> String {
     if span < Duration::from_secs(60) {
         format!("{:.3} s", span.as_secs_f64())
     } else {

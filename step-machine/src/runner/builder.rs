@@ -197,9 +197,9 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         self
     }
 
-    /// Sets how many steps of a parallel workflow may run at once; without it all that are ready do.
-    pub fn max_parallel(mut self, steps: NonZeroUsize) -> Self {
-        self.settings.max_parallel = Some(steps);
+    /// Sets how many steps of a parallel workflow may run at once, at least one; without it all that are ready do.
+    pub fn max_parallel(mut self, steps: usize) -> Self {
+        self.settings.max_parallel = NonZeroUsize::new(steps).or(Some(NonZeroUsize::MIN));
         self
     }
 

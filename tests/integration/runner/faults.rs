@@ -1,6 +1,5 @@
 //! A journal that fails, at every write that a run asks of it.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -98,7 +97,7 @@ async fn a_journal_that_fails_in_a_parallel_run_or_a_rollback_loses_nothing() {
         let acts = Arc::new(Acts::new().on("join", [Refuse]).on("undo left", [Refuse]));
         let kept = TextJournal::new();
         let journal = Faulty { kept: kept.clone(), ..Faulty::refusing(refused, &acts) };
-        let run = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).max_parallel(NonZeroUsize::MIN);
+        let run = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).max_parallel(0);
         let failure = run.journal(journal.clone()).await.unwrap_err();
         if journal.writes() < refused {
             return assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack);

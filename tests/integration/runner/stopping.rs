@@ -1,6 +1,5 @@
 //! What stops a run, and what becomes of the steps that are running then.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ fn seconds(seconds: u64) -> tokio::time::Sleep {
 #[tokio::test(start_paused = true)]
 async fn after_a_failure_nothing_starts_and_what_runs_finishes() {
     let (acts, seen) = (Acts::new().on("left", [After(1, &Fatal)]).on("apart", [After(5, &Done)]), Recorded::new());
-    let run = Diamond::run(&acts).observe(seen.clone()).max_parallel(NonZeroUsize::new(2).unwrap());
+    let run = Diamond::run(&acts).observe(seen.clone()).max_parallel(2);
     let failure = run.await.unwrap_err();
     use StepStatus::{Completed, Failed, Pending};
     assert_eq!(statuses(failure.state().unwrap()), [Completed, Failed, Pending, Pending, Completed]);
