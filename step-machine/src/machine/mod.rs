@@ -195,7 +195,7 @@ impl<W: Workflow, At> Machine<W, At> {
     ///     Ssh,
     /// }
     ///
-    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     /// # runtime.block_on(async {
     /// let run = Wait::machine().begin()?;
     /// let run = run.step_retry_async(wait::Ssh, async |cx| match cx.attempt() {
@@ -204,7 +204,7 @@ impl<W: Workflow, At> Machine<W, At> {
     /// });
     /// assert_eq!(run.await?.finish()?.state().step("ssh").unwrap().attempts(), 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # })
+    /// # }).unwrap();
     /// ```
     #[cfg(feature = "runner")]
     pub async fn step_retry_async<S, E>(
