@@ -18,21 +18,43 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         self.shared.stop.reset();
         let deadline = self.terms.settings.rollback_deadline.and_then(Limit::after);
         let order = self.shared.lock().state().to_undo();
-        for (place, index) in order.into_iter().enumerate() {
-            // The first one is begun in any case, so that a run that is stuck has an undo that says why.
-            let is_cut = self.shared.stop.is(Level::Now) || deadline.is_some_and(Limit::is_over);
-            if (place > 0 && is_cut) || self.shared.lock().is_broken() {
+        for index in order {
+            if self.shared.lock().is_broken() {
                 break;
             }
-            self.undo(index, deadline).await;
+            if let Some(why) = said(&self.terms.settings.kept, index) {
+                self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why), None);
+                continue;
+            }
+            match self.cut_off(deadline) {
+                None => self.undo(index, deadline).await,
+                Some(cause) => {
+                    self.leave(index, &cause);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What cuts off the rollback, if something does by now.
+    fn cut_off(&self, deadline: Option<Limit>) -> Option<Cause<P::Error>> {
+        if self.shared.stop.is(Level::Now) {
+            return Some(Cause::Cancelled);
+        }
+        let limit = deadline.filter(|deadline| deadline.is_over())?;
+        Some(Cause::Timeout { limit: limit.span })
+    }
+
+    /// Leaves what an undo would take back, and all that would come after it. A run that is stuck has an undo that says
+    /// why: this one, where none does yet.
+    fn leave(&self, index: usize, cause: &Cause<P::Error>) {
+        let mut recorder = self.shared.lock();
+        if !recorder.state().has_failed_undo() && recorder.begin_undo(index) {
+            recorder.end_undo(index, UndoStatus::UndoFailed, None, Some(cause.record()));
         }
     }
 
     async fn undo(&self, index: usize, deadline: Option<Limit>) {
-        if let Some(why) = said(&self.terms.settings.kept, index) {
-            self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why), None);
-            return;
-        }
         let mut failed = 0;
         while self.shared.lock().begin_undo(index) {
             let cause = match self.try_undo(index, deadline).await {
