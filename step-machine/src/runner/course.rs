@@ -91,7 +91,9 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             Some(halt) => halt,
             None => self.forward().await?,
         };
-        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        // Out of the lock, as it is the error's own code.
+        let record = halt.cause.record();
+        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, record);
         if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
             // No step was under way.
             failed.error.effect = Effect::Known;

@@ -67,7 +67,9 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             };
             failed += 1;
             if !self.wait_for_next_undo(index, failed, &cause, deadline).await {
-                self.shared.lock().end_undo(index, UndoStatus::UndoFailed, None, Some(cause.record()));
+                // Out of the lock, as it is the error's own code.
+                let record = cause.record();
+                self.shared.lock().end_undo(index, UndoStatus::UndoFailed, None, Some(record));
                 return;
             }
         }
@@ -92,7 +94,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let Some(delay) = next_attempt(retry, failed, cause.advice(), fastrand::f64(), left) else {
             return false;
         };
-        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, cause.record()) {
+        let record = cause.record();
+        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, record) {
             return false;
         }
         pause(delay, &self.shared.stop, Level::Now).await;

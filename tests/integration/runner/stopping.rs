@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use step_machine::event::{RunStatus, StepStatus};
-use step_machine::{Cause, OnFailure};
+use step_machine::{Cause, OnFailure, StepContext, StepError, Workflow};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Act::*, Acts, Diamond, Line, about, ended, since, statuses};
@@ -218,4 +218,48 @@ async fn a_rollback_that_is_dropped_is_stuck() {
         since(&seen, "undo_start build"),
         ["undo_start build", "undo_end build undo_failed: cancelled", "run_end stuck"]
     );
+}
+
+/// An error whose text cannot be had.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+impl StepError for Unspeakable {}
+
+#[derive(Workflow, Debug, PartialEq)]
+#[workflow(parallel)]
+enum Single {
+    Only,
+}
+
+struct Speechless;
+
+impl SingleHandler for Speechless {
+    type Error = Unspeakable;
+
+    async fn only(&self, _: &mut StepContext) -> Result<(), Unspeakable> {
+        Err(Unspeakable)
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_panics_as_it_is_told_is_a_panic_of_the_run() {
+    for is_shared in [false, true] {
+        let seen = Recorded::new();
+        let run = if is_shared {
+            tokio::spawn(Single::run(Arc::new(Speechless)).observe(seen.clone()).into_future())
+        } else {
+            tokio::spawn(Single::run(&Speechless).observe(seen.clone()).into_future())
+        };
+        assert!(run.await.unwrap_err().is_panic(), "{is_shared}");
+        assert_eq!(since(&seen, "step_end"), ["step_end only cancelled, panicked", "run_end cancelled"]);
+    }
 }
