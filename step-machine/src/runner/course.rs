@@ -43,7 +43,8 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     /// Drives a run to its end.
     pub(super) async fn drive(&mut self, shared: &Arc<Shared>, way: Way) -> Driven<P::Error> {
         let triggers = std::mem::take(&mut self.triggers);
-        let drive = Drive::<W, P>::new(&self.handler, shared, std::mem::take(&mut self.settings));
+        let settings = std::mem::take(&mut self.settings);
+        let drive = Drive::<W, P>::new(&self.handler, shared, settings, !triggers.is_empty());
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
         let leave = Leave(shared);

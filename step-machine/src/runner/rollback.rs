@@ -19,21 +19,17 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let deadline = self.terms.settings.rollback_deadline.and_then(Limit::after);
         let order = self.shared.lock().state().to_undo();
         for index in order {
-            if self.shared.lock().is_broken() {
+            if self.is_over(deadline) {
                 break;
             }
-            if let Some(why) = said(&self.terms.settings.kept, index) {
-                self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why), None);
-                continue;
-            }
-            match self.cut_off(deadline) {
-                None => self.undo(index, deadline).await,
-                Some(cause) => {
-                    self.leave(index, &cause);
-                    break;
-                }
-            }
+            self.undo(index, deadline).await;
         }
+    }
+
+    /// Whether no other undo begins. One that is cut off says why the run is stuck, so there has to be one.
+    fn is_over(&self, deadline: Option<Limit>) -> bool {
+        let recorder = self.shared.lock();
+        recorder.is_broken() || (recorder.state().has_failed_undo() && self.cut_off(deadline).is_some())
     }
 
     /// What cuts off the rollback, if something does by now.
@@ -45,16 +41,11 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         Some(Cause::Timeout { limit: limit.span })
     }
 
-    /// Leaves what an undo would take back, and all that would come after it. A run that is stuck has an undo that says
-    /// why: this one, where none does yet.
-    fn leave(&self, index: usize, cause: &Cause<P::Error>) {
-        let mut recorder = self.shared.lock();
-        if !recorder.state().has_failed_undo() && recorder.begin_undo(index) {
-            recorder.end_undo(index, UndoStatus::UndoFailed, None, Some(cause.record()));
-        }
-    }
-
     async fn undo(&self, index: usize, deadline: Option<Limit>) {
+        if let Some(why) = said(&self.terms.settings.kept, index) {
+            self.shared.lock().end_undo(index, UndoStatus::Skipped, Some(why), None);
+            return;
+        }
         let mut failed = 0;
         while self.shared.lock().begin_undo(index) {
             let cause = match self.try_undo(index, deadline).await {
@@ -76,6 +67,11 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     }
 
     async fn try_undo(&self, index: usize, deadline: Option<Limit>) -> Ended<(), P::Error> {
+        // After its start is on record: a rollback that is dropped here leaves an undo that says so.
+        self.give_way().await;
+        if let Some(cause) = self.cut_off(deadline) {
+            return Ended::Failed(Box::new(cause));
+        }
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), index, Phase::Undo);
         let timeout = self.shared.plan.steps[index].timeout.and_then(Limit::after);
         let faults = self.terms.settings.faults.as_ref();

@@ -82,6 +82,35 @@ async fn a_stop_lets_the_running_step_finish_and_starts_nothing() {
     assert_eq!(ended(&failure, &seen), RunStatus::Cancelled);
 }
 
+/// Ends once a body at `place` was called; looks again whenever it is polled.
+async fn once_called(acts: &Acts, place: &str) {
+    while acts.called(place) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_heeded_between_bodies_that_never_wait() {
+    let (acts, seen) = (Acts::new(), Recorded::new());
+    let failure = Line::run(&acts).observe(seen.clone()).stop_on(once_called(&acts, "build")).await.unwrap_err();
+    assert_eq!(since(&seen, "step_end build"), ["step_end build completed", "run_end cancelled"]);
+    assert_eq!(ended(&failure, &seen), RunStatus::Cancelled);
+
+    let (acts, seen) = (Acts::new(), Recorded::new());
+    let failure = Diamond::run(&acts).observe(seen.clone()).stop_on(once_called(&acts, "fetch")).await.unwrap_err();
+    assert_eq!(since(&seen, "step_end fetch"), ["step_end fetch completed", "run_end cancelled"]);
+    assert_eq!(ended(&failure, &seen), RunStatus::Cancelled);
+
+    let (acts, seen) = (Acts::new().on("check", [Refuse]), Recorded::new());
+    let run = Line::run(&acts).observe(seen.clone()).on_failure(OnFailure::Rollback);
+    let failure = run.cancel_on(once_called(&acts, "undo deploy")).await.unwrap_err();
+    assert_eq!(
+        since(&seen, "undo_end deploy"),
+        ["undo_end deploy undone", "undo_start scan", "undo_end scan undo_failed: cancelled", "run_end stuck"]
+    );
+    assert_eq!((acts.called("undo scan"), ended(&failure, &seen)), (0, RunStatus::Stuck));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_the_wait_for_an_attempt() {
     let (acts, seen, began) = (Acts::new().on("build", [Busy(60)]), Recorded::new(), Instant::now());
@@ -217,6 +246,18 @@ async fn a_rollback_that_is_dropped_is_stuck() {
     assert_eq!(
         since(&seen, "undo_start build"),
         ["undo_start build", "undo_end build undo_failed: cancelled", "run_end stuck"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_is_dropped_between_two_undos_is_stuck() {
+    let acts = Acts::new().on("check", [Refuse]).on("undo deploy", [After(1, &Done)]);
+    let seen = Recorded::new();
+    let run = Line::run(&acts).observe(seen.clone()).on_failure(OnFailure::Rollback).stop_on(std::future::pending());
+    assert!(timeout(Duration::from_secs(1), run.into_future()).await.is_err());
+    assert_eq!(
+        since(&seen, "undo_end deploy"),
+        ["undo_end deploy undone", "undo_start scan", "undo_end scan undo_failed: cancelled", "run_end stuck"]
     );
 }
 
