@@ -19,7 +19,7 @@ pub enum Fault {
     Panic,
     /// The body is not called, and the attempt never ends by itself.
     Hang,
-    /// The body is called twice, as after a crash whose outcome was lost; the second result counts.
+    /// The body is called twice where it goes well, as after a crash whose outcome was lost; the second result counts.
     Repeat,
 }
 

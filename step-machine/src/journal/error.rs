@@ -110,6 +110,12 @@ fn list(changes: &[PlanChange]) -> String {
 }
 
 impl JournalError {
+    /// Whether the journal does not follow any more, so that nothing may go on.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_of_writing(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Conflict { .. })
+    }
+
     /// The run.
     pub fn run(&self) -> &RunId {
         match self {

@@ -1,7 +1,8 @@
 //! Observers: what sees the events of a run without touching it.
 //!
 //! An observer never hurts a run. One that panics is isolated and counted, and the run's report names it. An observer
-//! is called on the thread that drives the run, so slow work belongs behind [`channel`].
+//! is called on the thread that drives the run, which waits for it, so slow work belongs behind [`channel`]; and it must
+//! not end what it watches: a task of the run, or the run itself.
 
 mod callbacks;
 mod channel;

@@ -153,7 +153,7 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
         };
         let cause = match *cause {
             Cause::Cancelled => return cancel(shared, index),
-            Cause::Journal(error) => {
+            Cause::Journal(error) if error.is_of_writing() => {
                 shared.lock().break_off(error);
                 return broken(shared, true);
             }
@@ -312,9 +312,11 @@ async fn wait_for_next<E: StepError>(
     let Some(delay) = next_attempt(retry, failed, cause.advice(), fastrand::f64(), left) else {
         return false;
     };
+    // Out of the lock, as it is the error's own code.
+    let record = cause.record();
     {
         let mut recorder = shared.lock();
-        if shared.stop.is(Level::Close) || !recorder.retry(index, delay, cause.record()) {
+        if shared.stop.is(Level::Close) || !recorder.retry(index, delay, record) {
             return false;
         }
     }
@@ -344,8 +346,10 @@ fn complete<E>(shared: &Shared, index: usize, output: Option<Box<Value>>) -> Ver
 }
 
 fn fail<E: StepError>(shared: &Shared, index: usize, cause: Box<Cause<E>>) -> Verdict<E> {
+    // Out of the lock, as it is the error's own code.
+    let record = cause.record();
     let mut recorder = shared.lock();
-    let is_recorded = recorder.fail_step(index, cause.record(), cause.reason());
+    let is_recorded = recorder.fail_step(index, record, cause.reason());
     let info: &StepInfo = &shared.plan.steps[index];
     if is_recorded && !info.critical {
         return Verdict::Settled;
@@ -355,11 +359,14 @@ fn fail<E: StepError>(shared: &Shared, index: usize, cause: Box<Cause<E>>) -> Ve
 }
 
 pub(super) fn cancel<E>(shared: &Shared, index: usize) -> Verdict<E> {
-    let is_recorded = shared.lock().cancel_step(index, None, cancelled());
+    let mut recorder = shared.lock();
+    let is_recorded = recorder.cancel_step(index, None, cancelled());
+    // Under the lock, as where a step fails.
+    shared.stop.raise(Level::Close);
+    drop(recorder);
     if !is_recorded {
         return broken(shared, true);
     }
-    shared.stop.raise(Level::Close);
     Verdict::halted(Box::new(Cause::Cancelled))
 }
 

@@ -43,7 +43,8 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     /// Drives a run to its end.
     pub(super) async fn drive(&mut self, shared: &Arc<Shared>, way: Way) -> Driven<P::Error> {
         let triggers = std::mem::take(&mut self.triggers);
-        let drive = Drive::<W, P>::new(&self.handler, shared, std::mem::take(&mut self.settings));
+        let settings = std::mem::take(&mut self.settings);
+        let drive = Drive::<W, P>::new(&self.handler, shared, settings, !triggers.is_empty());
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
         let leave = Leave(shared);
@@ -91,7 +92,9 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             Some(halt) => halt,
             None => self.forward().await?,
         };
-        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, halt.cause.record());
+        // Out of the lock, as it is the error's own code.
+        let record = halt.cause.record();
+        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, record);
         if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
             // No step was under way.
             failed.error.effect = Effect::Known;

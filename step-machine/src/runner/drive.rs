@@ -21,6 +21,8 @@ pub(super) struct Drive<'r, W, P> {
     pub(super) handler: &'r P,
     pub(super) shared: &'r Arc<Shared>,
     pub(super) terms: Terms,
+    /// Something may ask the run to stop.
+    is_watched: bool,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -31,9 +33,17 @@ pub(super) struct Halt<E> {
 }
 
 impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
-    pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Settings) -> Self {
+    pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Settings, is_watched: bool) -> Self {
         let deadline = shared.plan.deadline.and_then(Limit::after);
-        Self { handler, shared, terms: Terms { deadline, settings: Arc::new(settings) }, workflow: PhantomData }
+        let terms = Terms { deadline, settings: Arc::new(settings) };
+        Self { handler, shared, terms, is_watched, workflow: PhantomData }
+    }
+
+    /// Lets what may stop the run have its turn: bodies that never wait would keep it from that up to the end.
+    pub(super) async fn give_way(&self) {
+        if self.is_watched {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Runs what is left; what stopped it, where something did.
@@ -69,6 +79,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     async fn in_order(&self, mut ready: Ready) -> Option<Halt<P::Error>> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), 0, Phase::Run);
         while let Some(index) = ready.next() {
+            self.give_way().await;
             if !self.may_begin() {
                 return None;
             }
@@ -89,9 +100,12 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
         let (mut crew, mut halt) = (Crew::new(), None);
         loop {
             while crew.len() < limit
-                && self.may_begin()
                 && let Some(index) = ready.next()
             {
+                self.give_way().await;
+                if !self.may_begin() {
+                    break;
+                }
                 let job = Job { shared: self.shared, index, terms: &self.terms };
                 let mut step = self.handler.launch(job);
                 // Most steps of a quick run end at once, and need no place among the others.

@@ -133,8 +133,12 @@ impl<E> Future for Task<E> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = std::task::ready!(Pin::new(&mut self.handle).poll(context));
-        // Only a runtime that shuts down gives a task up.
-        Poll::Ready(ended.unwrap_or_else(|_| cancel(&self.shared, self.index)))
+        Poll::Ready(ended.unwrap_or_else(|error| match error.try_into_panic() {
+            // Bodies are caught before: what panicked is an error that was asked what it says.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only a runtime that shuts down gives a task up.
+            Err(_) => cancel(&self.shared, self.index),
+        }))
     }
 }
 

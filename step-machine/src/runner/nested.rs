@@ -26,7 +26,8 @@ impl StepContext {
     /// Runs another workflow inside this step.
     ///
     /// Its events go to the observers of this run as well, under an id that begins with this run's; its progress is
-    /// the step's. It keeps to this run's journal, clock and stops. Its failure is this step's error where the body
+    /// the step's. It keeps to this run's journal and stops, and to its clock
+    /// unless it has one of its own. Its failure is this step's error where the body
     /// hands it on.
     ///
     /// When the step is tried again, the nested run goes on where it was. In an undo this takes back what the nested

@@ -18,14 +18,27 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         self.shared.stop.reset();
         let deadline = self.terms.settings.rollback_deadline.and_then(Limit::after);
         let order = self.shared.lock().state().to_undo();
-        for (place, index) in order.into_iter().enumerate() {
-            // The first one is begun in any case, so that a run that is stuck has an undo that says why.
-            let is_cut = self.shared.stop.is(Level::Now) || deadline.is_some_and(Limit::is_over);
-            if (place > 0 && is_cut) || self.shared.lock().is_broken() {
+        for index in order {
+            if self.is_over(deadline) {
                 break;
             }
             self.undo(index, deadline).await;
         }
+    }
+
+    /// Whether no other undo begins. One that is cut off says why the run is stuck, so there has to be one.
+    fn is_over(&self, deadline: Option<Limit>) -> bool {
+        let recorder = self.shared.lock();
+        recorder.is_broken() || (recorder.state().has_failed_undo() && self.cut_off(deadline).is_some())
+    }
+
+    /// What cuts off the rollback, if something does by now.
+    fn cut_off(&self, deadline: Option<Limit>) -> Option<Cause<P::Error>> {
+        if self.shared.stop.is(Level::Now) {
+            return Some(Cause::Cancelled);
+        }
+        let limit = deadline.filter(|deadline| deadline.is_over())?;
+        Some(Cause::Timeout { limit: limit.span })
     }
 
     async fn undo(&self, index: usize, deadline: Option<Limit>) {
@@ -45,13 +58,20 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             };
             failed += 1;
             if !self.wait_for_next_undo(index, failed, &cause, deadline).await {
-                self.shared.lock().end_undo(index, UndoStatus::UndoFailed, None, Some(cause.record()));
+                // Out of the lock, as it is the error's own code.
+                let record = cause.record();
+                self.shared.lock().end_undo(index, UndoStatus::UndoFailed, None, Some(record));
                 return;
             }
         }
     }
 
     async fn try_undo(&self, index: usize, deadline: Option<Limit>) -> Ended<(), P::Error> {
+        // After its start is on record: a rollback that is dropped here leaves an undo that says so.
+        self.give_way().await;
+        if let Some(cause) = self.cut_off(deadline) {
+            return Ended::Failed(Box::new(cause));
+        }
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), index, Phase::Undo);
         let timeout = self.shared.plan.steps[index].timeout.and_then(Limit::after);
         let faults = self.terms.settings.faults.as_ref();
@@ -70,7 +90,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let Some(delay) = next_attempt(retry, failed, cause.advice(), fastrand::f64(), left) else {
             return false;
         };
-        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, cause.record()) {
+        let record = cause.record();
+        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, record) {
             return false;
         }
         pause(delay, &self.shared.stop, Level::Now).await;

@@ -115,7 +115,7 @@ impl RunState {
         }
     }
 
-    fn has_failed_undo(&self) -> bool {
+    pub(crate) fn has_failed_undo(&self) -> bool {
         self.steps.iter().any(|step| step.undo == Undo::Ended(UndoStatus::UndoFailed))
     }
 

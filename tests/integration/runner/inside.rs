@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use step_machine::event::RunStatus;
-use step_machine::{Failure, StepContext, StepError, Workflow};
+use step_machine::runner::HandlerFor;
+use step_machine::{Failure, MemoryJournal, StepContext, StepError, Workflow};
 
 use super::nested::{Docker, told};
 use super::{Act::*, Acts, Diamond, since};
@@ -117,4 +118,61 @@ async fn a_run_inside_that_is_cut_off_has_ended_before_the_next_attempt() {
     let inside = journal.fold("b/containers/diamond").unwrap().unwrap();
     assert_eq!(inside.status(), RunStatus::Completed);
     assert_eq!((acts.called("fetch"), acts.called("left"), acts.called("left left")), (1, 2, 1));
+}
+
+#[derive(Workflow, Debug, PartialEq)]
+#[workflow(on_failure = "rollback")]
+enum Ship {
+    #[step(undo)]
+    Pack,
+    #[step(workflow = Load)]
+    Load,
+}
+
+#[derive(Workflow)]
+enum Load {
+    Lift,
+}
+
+#[derive(Workflow)]
+enum Stranger {
+    Wander,
+}
+
+struct Crew;
+
+impl ShipHandler for Crew {
+    type Error = Trouble;
+
+    async fn pack(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    async fn undo_pack(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        Ok(())
+    }
+
+    fn load(&self) -> impl HandlerFor<Load> {
+        self
+    }
+}
+
+impl LoadHandler for Crew {
+    type Error = Trouble;
+
+    async fn lift(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_run_inside_that_the_journal_has_for_another_workflow_fails_its_step_and_is_no_fault_of_the_journal() {
+    let (seen, journal) = (Recorded::new(), Arc::new(MemoryJournal::new()));
+    drop(Stranger::machine().id("s-1/load/load").journal(journal.clone()).begin().unwrap());
+    let failure = Ship::run(&Crew).id("s-1").journal(journal).observe(seen.clone()).await.unwrap_err();
+    assert_eq!((failure.step(), failure.context().kind()), (Some(Ship::Load), "journal"));
+    assert!(failure.journal_error().is_none());
+    let expected = ["step_end load failed: journal", "undo_start pack", "undo_end pack undone", "run_end rolled_back"];
+    let lines = seen.lines();
+    assert_eq!(lines[lines.len() - 4..], expected);
 }

@@ -209,6 +209,31 @@ async fn a_rollback_out_of_time_is_stuck() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rollback_that_is_cut_off_between_two_undos_is_stuck() {
+    let acts = || Acts::new().on("check", [Refuse]).on("undo deploy", [After(4, &Done)]);
+    for (is_cancelled, why) in [(true, "cancelled"), (false, "timeout")] {
+        let (acts, seen) = (acts(), Recorded::new());
+        // The undo ends at the moment in which the rollback is cut off.
+        let run = back(&acts, &seen);
+        let (moment, limit) = (tokio::time::sleep(Duration::from_secs(4)), Duration::from_secs(4));
+        let run = if is_cancelled { run.cancel_on(moment) } else { run.rollback_deadline(limit) };
+        let failure = run.await.unwrap_err();
+        assert_eq!(failure.journal_error().map(ToString::to_string), None);
+        assert_eq!(undos(&failure), ["deploy undone".to_owned(), format!("scan undo_failed: {why}")]);
+        assert_eq!((ended(&failure, &seen), acts.called("undo scan")), (RunStatus::Stuck, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_that_is_to_stay_is_no_reason_to_be_stuck() {
+    let (acts, seen) = (Acts::new().on("check", [Refuse]), Recorded::new());
+    let run = back(&acts, &seen).skip_undo(Line::Deploy, "it is harmless").rollback_deadline(Duration::ZERO);
+    let failure = run.await.unwrap_err();
+    assert_eq!(failure.journal_error().map(ToString::to_string), None);
+    assert_eq!((failure.step(), ended(&failure, &seen)), (Some(Line::Check), RunStatus::Stuck));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_between_undos_does_not_pass_the_limit_of_the_rollback() {
     let acts = Acts::new().on("check", [Refuse]).on("undo build", [Refuse; 3]);
     let (seen, began) = (Recorded::new(), Instant::now());

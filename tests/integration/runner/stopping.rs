@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use step_machine::event::{RunStatus, StepStatus};
-use step_machine::{Cause, OnFailure};
+use step_machine::{Cause, OnFailure, StepContext, StepError, Workflow};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Act::*, Acts, Diamond, Line, about, ended, since, statuses};
@@ -79,6 +79,35 @@ async fn a_stop_lets_the_running_step_finish_and_starts_nothing() {
     assert!(matches!(failure.cause(), Cause::Cancelled));
     assert_eq!((failure.step(), began.elapsed().as_secs()), (None, 3));
     assert_eq!(ended(&failure, &seen), RunStatus::Cancelled);
+}
+
+/// Ends once a body at `place` was called; looks again whenever it is polled.
+async fn once_called(acts: &Acts, place: &str) {
+    while acts.called(place) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_is_heeded_between_bodies_that_never_wait() {
+    let (acts, seen) = (Acts::new(), Recorded::new());
+    let failure = Line::run(&acts).observe(seen.clone()).stop_on(once_called(&acts, "build")).await.unwrap_err();
+    assert_eq!(since(&seen, "step_end build"), ["step_end build completed", "run_end cancelled"]);
+    assert_eq!(ended(&failure, &seen), RunStatus::Cancelled);
+
+    let (acts, seen) = (Acts::new(), Recorded::new());
+    let failure = Diamond::run(&acts).observe(seen.clone()).stop_on(once_called(&acts, "fetch")).await.unwrap_err();
+    assert_eq!(since(&seen, "step_end fetch"), ["step_end fetch completed", "run_end cancelled"]);
+    assert_eq!(ended(&failure, &seen), RunStatus::Cancelled);
+
+    let (acts, seen) = (Acts::new().on("check", [Refuse]), Recorded::new());
+    let run = Line::run(&acts).observe(seen.clone()).on_failure(OnFailure::Rollback);
+    let failure = run.cancel_on(once_called(&acts, "undo deploy")).await.unwrap_err();
+    assert_eq!(
+        since(&seen, "undo_end deploy"),
+        ["undo_end deploy undone", "undo_start scan", "undo_end scan undo_failed: cancelled", "run_end stuck"]
+    );
+    assert_eq!((acts.called("undo scan"), ended(&failure, &seen)), (0, RunStatus::Stuck));
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,4 +246,60 @@ async fn a_rollback_that_is_dropped_is_stuck() {
         since(&seen, "undo_start build"),
         ["undo_start build", "undo_end build undo_failed: cancelled", "run_end stuck"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_is_dropped_between_two_undos_is_stuck() {
+    let acts = Acts::new().on("check", [Refuse]).on("undo deploy", [After(1, &Done)]);
+    let seen = Recorded::new();
+    let run = Line::run(&acts).observe(seen.clone()).on_failure(OnFailure::Rollback).stop_on(std::future::pending());
+    assert!(timeout(Duration::from_secs(1), run.into_future()).await.is_err());
+    assert_eq!(
+        since(&seen, "undo_end deploy"),
+        ["undo_end deploy undone", "undo_start scan", "undo_end scan undo_failed: cancelled", "run_end stuck"]
+    );
+}
+
+/// An error whose text cannot be had.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+impl StepError for Unspeakable {}
+
+#[derive(Workflow, Debug, PartialEq)]
+#[workflow(parallel)]
+enum Single {
+    Only,
+}
+
+struct Speechless;
+
+impl SingleHandler for Speechless {
+    type Error = Unspeakable;
+
+    async fn only(&self, _: &mut StepContext) -> Result<(), Unspeakable> {
+        Err(Unspeakable)
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_panics_as_it_is_told_is_a_panic_of_the_run() {
+    for is_shared in [false, true] {
+        let seen = Recorded::new();
+        let run = if is_shared {
+            tokio::spawn(Single::run(Arc::new(Speechless)).observe(seen.clone()).into_future())
+        } else {
+            tokio::spawn(Single::run(&Speechless).observe(seen.clone()).into_future())
+        };
+        assert!(run.await.unwrap_err().is_panic(), "{is_shared}");
+        assert_eq!(since(&seen, "step_end"), ["step_end only cancelled, panicked", "run_end cancelled"]);
+    }
 }
