@@ -145,10 +145,10 @@ pub enum Cause<E> {
     /// A test made the step fail; see [`testing`](crate::testing).
     #[cfg(feature = "runner")]
     Injected,
-    /// The run failed in an earlier process, which has the error itself.
+    /// The run was stopped earlier, by an error of which only the record is left.
     Earlier {
-        /// The error's own text.
-        message: String,
+        /// The record.
+        error: Box<ErrorRecord>,
     },
     /// The step's output could not be recorded.
     Output(serde_json::Error),
@@ -167,7 +167,7 @@ impl<E: StepError> Cause<E> {
             Self::Nested(failure) => error_record(&**failure),
             #[cfg(feature = "runner")]
             Self::Injected => self.plain("injected", Effect::Unknown),
-            Self::Earlier { .. } => self.plain("earlier", Effect::Unknown),
+            Self::Earlier { error } => (**error).clone(),
             Self::Output(_) => self.plain("output", Effect::Known),
             Self::Journal(error) => of_error(error, "journal".into(), Effect::Unknown),
         }
@@ -224,7 +224,7 @@ impl<E: fmt::Display> fmt::Display for Cause<E> {
             Self::Nested(failure) => failure.fmt(f),
             #[cfg(feature = "runner")]
             Self::Injected => f.write_str("failed by a test"),
-            Self::Earlier { message } => f.write_str(message),
+            Self::Earlier { error } => f.write_str(&error.message),
             Self::Output(error) => write!(f, "its output cannot be recorded as JSON: {error}"),
             Self::Journal(error) => error.fmt(f),
         }

@@ -114,9 +114,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             return None;
         }
         let step = state.halted_step();
-        let error = step.and_then(|step| state.steps()[step].error());
-        let message = error.map_or_else(|| "it is taken back".to_owned(), |error| error.message.clone());
-        Some(Halt { step, cause: Cause::Earlier { message } })
+        let error = step.and_then(|step| state.steps()[step].error()).cloned();
+        Some(Halt { step, cause: Cause::Earlier { error: Box::new(error.unwrap_or_else(failure::cancelled)) } })
     }
 
     /// Makes the run ready to go backwards, where it is to.

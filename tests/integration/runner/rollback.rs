@@ -174,7 +174,8 @@ async fn a_rollback_that_is_stuck_goes_on_under_the_same_id() {
         ]
     );
     assert_eq!(failure.step(), Some(Line::Check));
-    assert!(matches!(failure.cause(), Cause::Earlier { message } if message == "connection refused"));
+    assert!(matches!(failure.cause(), Cause::Earlier { error } if error.message == "connection refused"));
+    assert_eq!(failure.context().kind(), "network");
 
     let seen = Recorded::new();
     let failure = run(&seen).skip_undo(Line::Scan, "by hand").await.unwrap_err();
