@@ -1,5 +1,6 @@
 //! What can go wrong between a run and its journal.
 
+use super::Owner;
 use crate::event::RunStatus;
 use crate::run_id::RunId;
 use crate::state::{Illegal, PlanChange};
@@ -28,6 +29,75 @@ pub enum JournalError {
         run: RunId,
         /// What the store says.
         source: BoxError,
+    },
+    /// The journal as a whole cannot be opened or used.
+    #[error("the journal {journal} cannot be used: {advice}")]
+    Store {
+        /// Where it is.
+        journal: String,
+        /// What to do about it.
+        advice: String,
+        /// What the store says.
+        source: BoxError,
+    },
+    /// What the journal has of the run is damaged: some of it is missing, or was changed since it was written.
+    #[error("run {run}: its journal is damaged: {what}; restore the journal from a copy, or give the run up with `abandon`")]
+    Damaged {
+        /// The run.
+        run: RunId,
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// The journal was closed, or what writes to it has stopped.
+    #[error("the journal was closed; open it again")]
+    Closed,
+    /// A process that lives drives the run.
+    #[error("run {run} is driven by {owner}; wait for it, stop it, or take the run over by force")]
+    Owned {
+        /// The run.
+        run: RunId,
+        /// Who drives it.
+        owner: Owner,
+    },
+    /// A run that a process drives holds a thing that only one run at a time may touch.
+    #[error("run {run} needs `{name}` for itself, which run {holder} holds, driven by {owner}; wait for it, or stop it")]
+    Exclusive {
+        /// The run.
+        run: RunId,
+        /// The thing.
+        name: String,
+        /// The run that holds it.
+        holder: RunId,
+        /// Who drives that one.
+        owner: Owner,
+    },
+    /// Somebody took the run over, so nothing more can be written to it from here.
+    #[error("run {run} was taken over{}; nothing more is written to it from here", by(.owner.as_ref()))]
+    TakenOver {
+        /// The run.
+        run: RunId,
+        /// Who drives it now, if anybody does.
+        owner: Option<Owner>,
+    },
+    /// The run was to begin, and the journal has it already.
+    #[error("run {run} is in the journal already; resume it, or choose another id")]
+    Exists {
+        /// The run.
+        run: RunId,
+    },
+    /// The run was to go on, and the journal does not have it.
+    #[error("run {run} is not in the journal; start it, or look for its id in the list of runs")]
+    NotFound {
+        /// The run.
+        run: RunId,
+    },
+    /// The run was given up.
+    #[error("run {run} was abandoned: {why}; begin another one under another id")]
+    Abandoned {
+        /// The run.
+        run: RunId,
+        /// Why.
+        why: String,
     },
     /// Somebody else wrote to the run.
     #[error("run {run}: event {found} does not follow event {last}; somebody else is driving this run")]
@@ -109,25 +179,40 @@ fn list(changes: &[PlanChange]) -> String {
     texts.join(", ")
 }
 
+fn by(owner: Option<&Owner>) -> String {
+    owner.map(|owner| format!(" by {owner}")).unwrap_or_default()
+}
+
 impl JournalError {
     /// Whether the journal does not follow any more, so that nothing may go on.
     #[cfg(feature = "runner")]
     pub(crate) fn is_of_writing(&self) -> bool {
-        matches!(self, Self::Write { .. } | Self::Conflict { .. })
+        matches!(
+            self,
+            Self::Write { .. } | Self::Conflict { .. } | Self::TakenOver { .. } | Self::Store { .. } | Self::Closed
+        )
     }
 
-    /// The run.
-    pub fn run(&self) -> &RunId {
+    /// The run; `None` where it is about the journal as a whole.
+    pub fn run(&self) -> Option<&RunId> {
         match self {
+            Self::Store { .. } | Self::Closed => None,
             Self::Write { run, .. }
             | Self::Read { run, .. }
+            | Self::Damaged { run, .. }
+            | Self::Owned { run, .. }
+            | Self::Exclusive { run, .. }
+            | Self::TakenOver { run, .. }
+            | Self::Exists { run }
+            | Self::NotFound { run }
+            | Self::Abandoned { run, .. }
             | Self::Conflict { run, .. }
             | Self::Corrupt { run, .. }
             | Self::OtherWorkflow { run, .. }
             | Self::PlanChanged { run, .. }
             | Self::Output { run, .. }
             | Self::Over { run, .. }
-            | Self::Refused { run, .. } => run,
+            | Self::Refused { run, .. } => Some(run),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A journal that lives as long as its process.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use super::{Journal, JournalError};
-use crate::event::Event;
+use super::{
+    Abandoned, Append, Claim, Claimed, Journal, JournalError, Lease, Owner, Reply, RunQuery, RunSummary,
+};
+use crate::event::{Event, RunStatus};
 use crate::run_id::RunId;
 use crate::sync::lock;
 
@@ -43,7 +47,24 @@ use crate::sync::lock;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryJournal {
-    runs: Arc<Mutex<BTreeMap<RunId, Vec<Event>>>>,
+    store: Arc<Mutex<Store>>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    runs: BTreeMap<RunId, Kept>,
+    /// Which run holds a name.
+    exclusive: BTreeMap<String, RunId>,
+}
+
+/// A run, and who writes to it.
+#[derive(Debug, Default)]
+struct Kept {
+    events: Vec<Event>,
+    summary: Option<RunSummary>,
+    epoch: u64,
+    owner: Option<Owner>,
+    abandoned: Option<Abandoned>,
 }
 
 impl MemoryJournal {
@@ -53,26 +74,169 @@ impl MemoryJournal {
     }
 }
 
-impl Journal for MemoryJournal {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        let mut runs = lock(&self.runs);
-        let kept = runs.entry(run.clone()).or_default();
-        let mut last = kept.last().map_or(0, |event| event.seq);
-        for event in events {
-            if event.seq != last + 1 {
-                return Err(JournalError::Conflict { run: run.clone(), found: event.seq, last });
-            }
-            last = event.seq;
+impl Store {
+    fn claim(&mut self, claim: &Claim) -> Result<Claimed, JournalError> {
+        let run = &claim.run;
+        let kept = self.runs.get(run);
+        if let Some(Abandoned { why, .. }) = kept.and_then(|kept| kept.abandoned.as_ref()) {
+            return Err(JournalError::Abandoned { run: run.clone(), why: why.clone() });
         }
-        kept.extend_from_slice(events);
+        if !claim.take_over {
+            self.check_free(run)?;
+            self.check_names(claim)?;
+        }
+        for name in &claim.exclusive {
+            if let Some(holder) = self.exclusive.insert(name.clone(), run.clone()).filter(|holder| holder != run) {
+                self.end_lease(&holder);
+            }
+        }
+        let kept = self.runs.entry(run.clone()).or_default();
+        kept.epoch += 1;
+        kept.owner = Some(Owner::this_process("localhost", SystemTime::now()));
+        Ok(Claimed::new(Lease::new(run.clone(), kept.epoch, 0), kept.events.clone()))
+    }
+
+    fn check_free(&self, run: &RunId) -> Result<(), JournalError> {
+        match self.runs.get(run).and_then(|kept| kept.owner.clone()) {
+            Some(owner) => Err(JournalError::Owned { run: run.clone(), owner }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_names(&self, claim: &Claim) -> Result<(), JournalError> {
+        for name in &claim.exclusive {
+            let Some(holder) = self.exclusive.get(name).filter(|holder| **holder != claim.run) else { continue };
+            if let Some(owner) = self.runs.get(holder).and_then(|kept| kept.owner.clone()) {
+                let (run, name, holder) = (claim.run.clone(), name.clone(), holder.clone());
+                return Err(JournalError::Exclusive { run, name, holder, owner });
+            }
+        }
         Ok(())
     }
 
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        Ok(lock(&self.runs).get(run).cloned().unwrap_or_default())
+    /// Whoever holds the run does not any more, and finds out with the next write.
+    fn end_lease(&mut self, run: &RunId) {
+        self.exclusive.retain(|_, holder| holder != run);
+        if let Some(kept) = self.runs.get_mut(run) {
+            kept.epoch += 1;
+            kept.owner = None;
+        }
     }
 
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        Ok(lock(&self.runs).keys().cloned().collect())
+    fn held(&mut self, lease: &Lease) -> Result<&mut Kept, JournalError> {
+        let taken = || JournalError::TakenOver { run: lease.run.clone(), owner: None };
+        match self.runs.get_mut(&lease.run) {
+            Some(kept) if kept.epoch == lease.epoch && kept.owner.is_some() => Ok(kept),
+            Some(kept) => Err(JournalError::TakenOver { run: lease.run.clone(), owner: kept.owner.clone() }),
+            None => Err(taken()),
+        }
+    }
+
+    fn append(&mut self, append: Append<'_>) -> Result<(), JournalError> {
+        let Append { lease, events, release, .. } = append;
+        let kept = self.held(lease)?;
+        let mut last = kept.events.last().map_or(0, |event| event.seq);
+        for event in events {
+            if event.seq != last + 1 {
+                return Err(JournalError::Conflict { run: lease.run.clone(), found: event.seq, last });
+            }
+            last = event.seq;
+        }
+        let first = events.first().filter(|_| kept.summary.is_none());
+        kept.summary = kept.summary.take().or_else(|| first.and_then(RunSummary::start));
+        if let Some(summary) = &mut kept.summary {
+            summary.follow(events);
+        }
+        kept.events.extend_from_slice(events);
+        if release {
+            self.release(lease);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, lease: &Lease) {
+        let Ok(kept) = self.held(lease) else { return };
+        kept.owner = None;
+        if kept.events.is_empty() {
+            self.runs.remove(&lease.run);
+        }
+        self.exclusive.retain(|_, holder| *holder != lease.run);
+    }
+
+    fn list(&self, query: &RunQuery) -> Vec<RunSummary> {
+        let summary = |kept: &Kept| {
+            let mut summary = kept.summary.clone()?.owned_by(kept.owner.clone());
+            summary.abandoned.clone_from(&kept.abandoned);
+            Some(summary)
+        };
+        let mut found: Vec<_> =
+            self.runs.values().filter_map(summary).filter(|summary| summary.fits(query)).collect();
+        found.sort_by_key(|summary| Reverse(summary.updated_at));
+        found.truncate(query.limit.unwrap_or(usize::MAX));
+        found
+    }
+
+    fn abandon(&mut self, run: &RunId, why: &str) -> Result<(), JournalError> {
+        self.check_free(run)?;
+        let kept = self.runs.get_mut(run).ok_or_else(|| JournalError::NotFound { run: run.clone() })?;
+        kept.abandoned = Some(Abandoned::new(why, SystemTime::now()));
+        Ok(())
+    }
+
+    fn prune(&mut self, before: SystemTime) -> usize {
+        let is_over = |kept: &Kept| {
+            let summary = kept.summary.as_ref().filter(|_| kept.owner.is_none());
+            summary.is_some_and(|summary| {
+                let is_over = kept.abandoned.is_some()
+                    || (summary.status.has_ended() && summary.status != RunStatus::Stuck);
+                is_over && summary.updated_at < before && summary.parent.is_none()
+            })
+        };
+        let mut gone: Vec<RunId> =
+            self.runs.iter().filter(|(_, kept)| is_over(kept)).map(|(run, _)| run.clone()).collect();
+        let outermost = gone.len();
+        // What is nested goes with the run that it is in, however deep.
+        let mut next = 0;
+        while let Some(run) = gone.get(next).cloned() {
+            let inside = |kept: &Kept| kept.summary.as_ref().is_some_and(|summary| summary.parent.as_ref() == Some(&run));
+            gone.extend(self.runs.iter().filter(|(_, kept)| inside(kept)).map(|(run, _)| run.clone()));
+            next += 1;
+        }
+        for run in gone {
+            self.runs.remove(&run);
+        }
+        outermost
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn claim(&self, claim: &Claim) -> Reply<Claimed> {
+        Reply::ready(lock(&self.store).claim(claim))
+    }
+
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        Reply::ready(lock(&self.store).append(append))
+    }
+
+    fn release(&self, lease: &Lease) -> Reply<()> {
+        lock(&self.store).release(lease);
+        Reply::ready(Ok(()))
+    }
+
+    fn load(&self, run: &RunId) -> Reply<Vec<Event>> {
+        let store = lock(&self.store);
+        Reply::ready(Ok(store.runs.get(run).map(|kept| kept.events.clone()).unwrap_or_default()))
+    }
+
+    fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>> {
+        Reply::ready(Ok(lock(&self.store).list(query)))
+    }
+
+    fn abandon(&self, run: &RunId, why: &str) -> Reply<()> {
+        Reply::ready(lock(&self.store).abandon(run, why))
+    }
+
+    fn prune(&self, before: SystemTime) -> Reply<usize> {
+        Reply::ready(Ok(lock(&self.store).prune(before)))
     }
 }

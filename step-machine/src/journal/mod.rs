@@ -1,22 +1,41 @@
 //! Where the events of runs are kept.
 
+mod digest;
 mod error;
+mod lease;
 mod memory;
+mod query;
+mod reply;
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub use digest::Digest;
 pub use error::{BoxError, JournalError};
+pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
 pub use memory::MemoryJournal;
+pub use query::{Abandoned, RunQuery, RunSummary};
+pub use reply::{Answer, Reply};
 
 use crate::event::Event;
 use crate::run_id::RunId;
 
 /// A store of events, run by run, that only ever grows.
 ///
+/// Whoever writes to a run has claimed it before, and is the only one who may. Each method answers by a [`Reply`],
+/// which can be awaited, and waited for without a runtime.
+///
 /// # What an implementation keeps to
 ///
-/// - [`append`](Self::append) returns when the events are as durable as the store makes them, all of them or none.
-/// - The numbers of a run's events go up by one from 1; an append that does not fit is refused with
-///   [`JournalError::Conflict`].
-/// - [`load`](Self::load) gives the events in that order, all of them, or an error; it never skips one it cannot read.
+/// - [`append`](Self::append) is acknowledged when the events are as durable as the store makes them, all of them or
+///   none. Appends under one lease are done in the order in which they were asked for. After one that failed, every
+///   later one under that lease fails too: no event is ever kept without those before it.
+/// - The numbers of a run's events go up by one from 1; what does not fit is refused with
+///   [`JournalError::Conflict`], and what comes under a lease that was taken over with [`JournalError::TakenOver`].
+/// - [`load`](Self::load) and [`claim`](Self::claim) give the events in that order, all of them, or an error; they
+///   never skip one they cannot read.
+/// - A claim fails with [`JournalError::Owned`] while a process lives that holds the run, and needs no time-out once
+///   it died.
 ///
 /// # Examples
 ///
@@ -24,44 +43,70 @@ use crate::run_id::RunId;
 /// use step_machine::{Journal, MemoryJournal};
 ///
 /// let journal = MemoryJournal::new();
-/// assert!(journal.load(&"web-42".into())?.is_empty());
+/// assert!(journal.load(&"web-42".into()).wait()?.is_empty());
 /// # Ok::<(), step_machine::JournalError>(())
 /// ```
 pub trait Journal: Send + Sync {
+    /// Makes the caller the one who writes to a run, and gives what the journal has of it.
+    ///
+    /// Fails with [`JournalError::Owned`] or [`JournalError::Exclusive`] where somebody else holds it, and with
+    /// [`JournalError::Abandoned`] where it was given up.
+    fn claim(&self, claim: &Claim) -> Reply<Claimed>;
+
     /// Adds events to the end of a run.
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError>;
+    fn append(&self, append: Append<'_>) -> Reply<()>;
+
+    /// Gives a run back; one that was taken over meanwhile stays with its new owner.
+    fn release(&self, lease: &Lease) -> Reply<()>;
 
     /// All events of a run in order; none for a run that the journal does not have.
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError>;
+    fn load(&self, run: &RunId) -> Reply<Vec<Event>>;
 
-    /// The runs that the journal has, in any order.
-    fn runs(&self) -> Result<Vec<RunId>, JournalError>;
+    /// The runs that `query` finds, those first whose last event is the newest. Reads no run, so that one which cannot
+    /// be read does not keep the others from being found.
+    fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>>;
+
+    /// Gives up a run, with the reason, whether it can be read or not: nobody can claim it any more. Fails where
+    /// somebody holds it.
+    fn abandon(&self, run: &RunId, why: &str) -> Reply<()>;
+
+    /// Removes the runs, with what is nested in them, that nobody holds, that are completed, failed, cancelled, rolled
+    /// back or abandoned, and whose last event was before then; gives how many.
+    fn prune(&self, before: SystemTime) -> Reply<usize>;
 }
 
-impl<J: Journal + ?Sized> Journal for Box<J> {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        (**self).append(run, events)
-    }
+macro_rules! forward {
+    ($($pointer:ident),*) => {
+        $(impl<J: Journal + ?Sized> Journal for $pointer<J> {
+            fn claim(&self, claim: &Claim) -> Reply<Claimed> {
+                (**self).claim(claim)
+            }
 
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        (**self).load(run)
-    }
+            fn append(&self, append: Append<'_>) -> Reply<()> {
+                (**self).append(append)
+            }
 
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        (**self).runs()
-    }
+            fn release(&self, lease: &Lease) -> Reply<()> {
+                (**self).release(lease)
+            }
+
+            fn load(&self, run: &RunId) -> Reply<Vec<Event>> {
+                (**self).load(run)
+            }
+
+            fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>> {
+                (**self).list(query)
+            }
+
+            fn abandon(&self, run: &RunId, why: &str) -> Reply<()> {
+                (**self).abandon(run, why)
+            }
+
+            fn prune(&self, before: SystemTime) -> Reply<usize> {
+                (**self).prune(before)
+            }
+        })*
+    };
 }
 
-impl<J: Journal + ?Sized> Journal for std::sync::Arc<J> {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        (**self).append(run, events)
-    }
-
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        (**self).load(run)
-    }
-
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        (**self).runs()
-    }
-}
+forward!(Box, Arc);

@@ -1,0 +1,153 @@
+//! What a journal answers, later or at once: awaited, or waited for without a runtime.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::JournalError;
+use crate::sync::lock;
+
+/// What a journal was asked for. `.await` it, or [`wait`](Self::wait) for it on this thread.
+///
+/// Dropped, it changes nothing: what the journal was asked to do is done in any case.
+///
+/// # Examples
+///
+/// ```
+/// use step_machine::journal::Reply;
+///
+/// assert_eq!(Reply::ready(Ok(8080)).wait()?, 8080);
+///
+/// let (answer, reply) = Reply::later();
+/// std::thread::spawn(move || answer.send(Ok("kept")));
+/// assert_eq!(reply.wait()?, "kept");
+/// # Ok::<(), step_machine::JournalError>(())
+/// ```
+#[must_use = "whether the journal did what it was asked for is known only from its reply"]
+pub struct Reply<T>(State<T>);
+
+enum State<T> {
+    Ready(Option<Result<T, JournalError>>),
+    Later(Arc<Slot<T>>),
+}
+
+/// The other end of a [`Reply`] that comes later.
+pub struct Answer<T>(Arc<Slot<T>>);
+
+struct Slot<T> {
+    content: Mutex<Content<T>>,
+    arrived: Condvar,
+}
+
+struct Content<T> {
+    answer: Option<Result<T, JournalError>>,
+    /// Whoever was to answer went away.
+    is_lost: bool,
+    waker: Option<Waker>,
+}
+
+impl<T> Content<T> {
+    fn take(&mut self) -> Option<Result<T, JournalError>> {
+        let lost = || Err(JournalError::Closed);
+        self.answer.take().or_else(|| self.is_lost.then(lost))
+    }
+}
+
+impl<T> Reply<T> {
+    /// A reply that is there already.
+    pub fn ready(answer: Result<T, JournalError>) -> Self {
+        Self(State::Ready(Some(answer)))
+    }
+
+    /// A reply that comes when the answer is sent. Where the answer is dropped unsent, it is
+    /// [`JournalError::Closed`].
+    pub fn later() -> (Answer<T>, Self) {
+        let content = Content { answer: None, is_lost: false, waker: None };
+        let slot = Arc::new(Slot { content: Mutex::new(content), arrived: Condvar::new() });
+        (Answer(slot.clone()), Self(State::Later(slot)))
+    }
+
+    /// Waits for it on this thread. Needs no runtime.
+    pub fn wait(mut self) -> Result<T, JournalError> {
+        match &mut self.0 {
+            State::Ready(answer) => answer.take().unwrap_or(Err(JournalError::Closed)),
+            State::Later(slot) => {
+                let mut content = lock(&slot.content);
+                loop {
+                    if let Some(answer) = content.take() {
+                        return answer;
+                    }
+                    content = slot.arrived.wait(content).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    /// The answer, if it is there; the reply otherwise.
+    pub fn now(mut self) -> Result<Result<T, JournalError>, Self> {
+        let answer = match &mut self.0 {
+            State::Ready(answer) => answer.take(),
+            State::Later(slot) => lock(&slot.content).take(),
+        };
+        answer.ok_or(self)
+    }
+}
+
+impl<T> Future for Reply<T> {
+    type Output = Result<T, JournalError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            State::Ready(answer) => Poll::Ready(answer.take().unwrap_or(Err(JournalError::Closed))),
+            State::Later(slot) => {
+                let mut content = lock(&slot.content);
+                if let Some(answer) = content.take() {
+                    return Poll::Ready(answer);
+                }
+                content.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+// Nothing in it is pinned.
+impl<T> Unpin for Reply<T> {}
+
+impl<T> Answer<T> {
+    /// Answers.
+    pub fn send(self, answer: Result<T, JournalError>) {
+        self.settle(|content| content.answer = Some(answer));
+    }
+
+    fn settle(&self, set: impl FnOnce(&mut Content<T>)) {
+        let mut content = lock(&self.0.content);
+        set(&mut content);
+        let waker = content.waker.take();
+        // Out of the lock: waking may run code of others.
+        drop(content);
+        self.0.arrived.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        self.settle(|content| content.is_lost = true);
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
