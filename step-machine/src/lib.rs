@@ -78,6 +78,7 @@
 //! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
+mod book;
 mod context;
 pub mod event;
 mod failure;

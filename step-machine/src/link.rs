@@ -2,6 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+#[cfg(feature = "runner")]
+use crate::book::Ack;
+#[cfg(feature = "runner")]
+use crate::journal::Waiting;
 use crate::recorder::Recorder;
 use crate::run_id::RunId;
 #[cfg(feature = "runner")]
@@ -23,6 +27,9 @@ pub(crate) struct Shared {
     pub(crate) plan: SharedPlan,
     #[cfg(feature = "runner")]
     pub(crate) stop: Arc<Stop>,
+    /// Whether a journal keeps the run.
+    #[cfg(feature = "runner")]
+    pub(crate) is_kept: bool,
     recorder: Mutex<Recorder>,
 }
 
@@ -43,6 +50,8 @@ impl Shared {
             plan: state.shared_plan().clone(),
             #[cfg(feature = "runner")]
             stop,
+            #[cfg(feature = "runner")]
+            is_kept: recorder.is_kept(),
             recorder: Mutex::new(recorder),
         })
     }
@@ -50,6 +59,23 @@ impl Shared {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Recorder> {
         lock(&self.recorder)
+    }
+
+    /// Takes in what the journal says, when it does; `false` where it has failed, now or before.
+    #[cfg(feature = "runner")]
+    pub(crate) async fn settle(&self, ack: Ack) -> bool {
+        let settled = ack.arrived().await;
+        self.lock().settle(settled)
+    }
+
+    /// Waits until the journal has everything; `false` where it has failed, now or before.
+    #[cfg(feature = "runner")]
+    pub(crate) async fn keep(&self, waiting: Waiting) -> bool {
+        let ack = self.lock().send(waiting);
+        match ack {
+            Some(ack) => self.settle(ack).await,
+            None => !self.lock().is_broken(),
+        }
     }
 
     /// The writer, for the last one that holds it: what else can reach it only looks in for a moment.

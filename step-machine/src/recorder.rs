@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::book::{Ack, Book, Settled};
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
 use crate::failure;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Claim, Journal, JournalError, Lease, Waiting};
 use crate::observe::{ObserverFault, Observers};
 use crate::run_id::RunId;
 use crate::state::{RunState, Stamp};
@@ -27,14 +28,6 @@ impl Watch {
         timestamp(self.clock.as_deref().unwrap_or(&SystemClock).wall())
     }
 
-    #[inline]
-    fn instant(&self) -> Instant {
-        match &self.clock {
-            None => Instant::now(),
-            Some(clock) => clock.instant(),
-        }
-    }
-
     /// Whether nobody needs events: then none is built.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
@@ -42,10 +35,23 @@ impl Watch {
     }
 }
 
+#[inline]
+fn instant(clock: Option<&dyn Clock>) -> Instant {
+    match clock {
+        None => Instant::now(),
+        Some(clock) => clock.instant(),
+    }
+}
+
 /// A run under way.
 pub(crate) struct Recorder {
     state: RunState,
-    watch: Watch,
+    clock: Option<Arc<dyn Clock>>,
+    observers: Observers,
+    // Boxed, as a run in memory has none.
+    book: Option<Box<Book>>,
+    /// Whoever drives the run waits for the journal himself, where it matters.
+    is_deferred: bool,
     /// Where `elapsed` of the state was when this process took the run on, and the instant of that.
     base: u64,
     origin: Instant,
@@ -76,25 +82,36 @@ enum Fault {
 }
 
 impl Recorder {
-    /// Goes on from `state`.
+    /// Goes on from `state`; where there is a journal, under the lease that it gave.
     #[inline]
-    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Self {
+    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Self {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
+        let Watch { clock, journal, observers } = watch;
+        let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Self {
             base: nanos(since.max(state.elapsed())),
-            origin: watch.instant(),
-            is_short: watch.journal.is_none(),
+            origin: instant(clock.as_deref()),
+            is_short: book.is_none(),
             state,
-            watch,
+            clock,
+            observers,
+            book,
+            is_deferred: false,
             fault: Fault::None,
             family: None,
         }
     }
 
+    /// Whether nobody needs events: then none is built.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.book.is_none() && self.observers.is_empty()
+    }
+
     /// What takes the place of a writer that moves elsewhere, until its place is gone: it writes to nobody.
     pub(crate) fn stand_in(&self) -> Box<Self> {
         let state = RunState::new(self.state.run().clone(), self.state.shared_plan().clone(), self.state.started_at());
-        Box::new(Self::new(state, Watch::default(), self.state.started_at()))
+        Box::new(Self::new(state, Watch::default(), self.state.started_at(), None))
     }
 
     #[inline]
@@ -105,17 +122,17 @@ impl Recorder {
     /// The time since the run's start: one reading of the clock.
     #[inline]
     pub(crate) fn elapsed(&self) -> u64 {
-        self.base.saturating_add(nanos(self.watch.instant().saturating_duration_since(self.origin)))
+        self.base.saturating_add(nanos(instant(self.clock.as_deref()).saturating_duration_since(self.origin)))
     }
 
     /// The clock that the run was given, if it was.
     #[cfg(feature = "runner")]
     pub(crate) fn own_clock(&self) -> Option<Arc<dyn Clock>> {
-        self.watch.clock.clone()
+        self.clock.clone()
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
-        self.watch.clock.clone().unwrap_or_else(|| Arc::new(SystemClock))
+        self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock))
     }
 
     /// Whether the journal failed: then nothing is recorded any more and no body may run.
@@ -171,9 +188,9 @@ impl Recorder {
     /// Shows the observers what a short way did, where there are any.
     #[inline]
     pub(crate) fn tell(&mut self, kind: impl FnOnce(&RunState) -> Kind) {
-        if !self.watch.observers.is_empty() {
+        if !self.observers.is_empty() {
             let event = self.event(self.state.last_stamp(), kind(&self.state));
-            self.watch.observers.notify(&event);
+            self.observers.notify(&event);
         }
     }
 
@@ -189,7 +206,7 @@ impl Recorder {
             return false;
         }
         let stamp = self.state.next_stamp(elapsed);
-        if !self.watch.is_idle() {
+        if !self.is_idle() {
             return self.record_watched(stamp, kind);
         }
         match self.state.check(stamp, &kind) {
@@ -209,10 +226,29 @@ impl Recorder {
 
     /// Records news of a step; news that come when nobody waits for them any more are passed over.
     pub(crate) fn record_news(&mut self, kind: Kind) {
-        let elapsed = self.elapsed();
-        let stamp = self.state.next_stamp(elapsed);
-        if !self.is_broken() && self.state.check(stamp, &kind).is_ok() {
-            self.record_at(elapsed, kind);
+        if self.is_broken() {
+            return;
+        }
+        let stamp = self.state.next_stamp(self.elapsed());
+        let Ok(target) = self.state.check(stamp, &kind) else { return };
+        let saved = self.book.as_ref().map(|_| self.state.save(target));
+        self.state.commit(stamp, &kind, target);
+        if self.is_idle() {
+            return;
+        }
+        let event = self.event(stamp, kind);
+        let sent = match &mut self.book {
+            None => Ok(()),
+            Some(book) if book.is_empty() => book.send_news(std::slice::from_ref(&event)),
+            // Told after what came before them.
+            Some(book) => return book.add(event, None),
+        };
+        match sent {
+            Ok(()) => self.observers.notify(&event),
+            Err(error) => {
+                saved.into_iter().for_each(|saved| self.state.restore(saved));
+                self.break_off(error);
+            }
         }
     }
 
@@ -224,18 +260,95 @@ impl Recorder {
             Err(source) => return self.refuse(source),
         };
         // An event carries the progress after it, so the state moves first; nobody sees it before the journal has it.
-        let saved = self.watch.journal.as_ref().map(|_| self.state.save(target));
+        let saved = self.book.as_ref().map(|_| self.state.save(target));
         self.state.commit(stamp, &kind, target);
         let event = self.event(stamp, kind);
-        if let (Some(journal), Some(saved)) = (&self.watch.journal, saved)
-            && let Err(error) = journal.append(&event.run, std::slice::from_ref(&event))
-        {
-            self.state.restore(saved);
-            self.break_off(error);
+        match &mut self.book {
+            Some(book) => book.add(event, saved),
+            None => {
+                self.observers.notify(&event);
+                return true;
+            }
+        }
+        self.is_deferred || self.flush()
+    }
+
+    /// From here on whoever drives the run waits for the journal where it matters, and not each event by itself.
+    #[cfg(feature = "runner")]
+    pub(crate) fn defer(&mut self) {
+        self.is_deferred = true;
+    }
+
+    /// Whether a journal keeps the run.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_kept(&self) -> bool {
+        self.book.is_some()
+    }
+
+    /// Gives the journal what it does not have yet; what is to be waited for, where there is anything.
+    #[inline]
+    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Ack> {
+        self.book.as_mut()?.send(waiting)
+    }
+
+    /// Takes in what the journal said; `false` where it has failed, now or before.
+    pub(crate) fn settle(&mut self, settled: Settled) -> bool {
+        if self.is_broken() {
             return false;
         }
-        self.watch.observers.notify(&event);
-        true
+        let Some(book) = &mut self.book else { return true };
+        match book.settle(settled) {
+            Ok(events) => {
+                let news = book.take_news();
+                let sent = if news.is_empty() { Ok(()) } else { book.send_news(&news) };
+                events.iter().for_each(|event| self.observers.notify(event));
+                match sent {
+                    Ok(()) => news.iter().for_each(|event| self.observers.notify(event)),
+                    Err(error) => self.break_off(error),
+                }
+            }
+            Err((error, saved)) => {
+                saved.into_iter().for_each(|saved| self.state.restore(saved));
+                self.break_off(error);
+            }
+        }
+        !self.is_broken()
+    }
+
+    /// Waits until the journal has everything; `false` where it has failed, now or before.
+    pub(crate) fn flush(&mut self) -> bool {
+        let ack = self.send(Waiting::Thread).or_else(|| self.book.as_ref()?.barrier());
+        match ack {
+            Some(ack) => self.settle(ack.wait()),
+            None => !self.is_broken(),
+        }
+    }
+
+    /// Takes the waiting back from whoever drove the run.
+    pub(crate) fn catch_up(&mut self) {
+        self.is_deferred = false;
+        if !self.is_broken() {
+            self.flush();
+        }
+    }
+
+    /// Claims the run again, which was given back with its end.
+    pub(crate) fn claim_again(&mut self) -> bool {
+        let Some(book) = self.book.as_mut().filter(|book| !book.has_lease()) else { return !self.is_broken() };
+        let claim = Claim::of(self.state.run());
+        let error = match book.journal().claim(&claim).wait() {
+            Ok(claimed) => {
+                let last = claimed.events.last().map_or(0, |event| event.seq);
+                book.take_up(claimed.lease);
+                if last == self.state.seq() {
+                    return true;
+                }
+                JournalError::Conflict { run: claim.run, found: self.state.seq() + 1, last }
+            }
+            Err(error) => error,
+        };
+        self.break_off(error);
+        false
     }
 
     #[inline]
@@ -257,16 +370,22 @@ impl Recorder {
     /// Records the first event of a run, whose state is there already.
     pub(crate) fn announce(&mut self, start: crate::event::RunStart) -> Result<(), JournalError> {
         self.state.describe(&start);
-        if self.watch.is_idle() {
+        if self.is_idle() {
             return Ok(());
         }
         let first = Stamp { seq: 1, elapsed: 0 };
         let event = self.event(first, Kind::RunStart(Box::new(start)));
-        if let Some(journal) = &self.watch.journal {
-            journal.append(&event.run, std::slice::from_ref(&event)).inspect_err(|_| self.fault = Fault::Told)?;
+        match &mut self.book {
+            None => self.observers.notify(&event),
+            Some(book) => {
+                // Without it there is no run to go back to.
+                book.add(event, None);
+                if !self.is_deferred {
+                    self.flush();
+                }
+            }
         }
-        self.watch.observers.notify(&event);
-        Ok(())
+        self.take_fault().map_or(Ok(()), Err)
     }
 
     /// Ends the run.
@@ -311,12 +430,12 @@ impl Recorder {
     /// Shows the observers what happens in a run that is nested in a step.
     #[cfg(feature = "runner")]
     pub(crate) fn relay(&mut self, event: &Event) {
-        self.watch.observers.notify(event);
+        self.observers.notify(event);
     }
 
     #[cfg(feature = "runner")]
     pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
-        self.watch.journal.clone()
+        self.book.as_ref().map(|book| book.journal().clone())
     }
 
     /// Ends a run that is left where it is: as failed where a step failed, as cancelled otherwise.
@@ -331,23 +450,24 @@ impl Recorder {
     }
 
     pub(crate) fn observer_faults(&self) -> Vec<ObserverFault> {
-        self.watch.observers.faults()
+        self.observers.faults()
     }
 
     /// Lets go of the journal and the observers of a run that is over, and tells what the observers did.
     pub(crate) fn release(&mut self) -> Vec<ObserverFault> {
-        if self.watch.is_idle() {
+        if self.is_idle() {
             return Vec::new();
         }
-        let faults = self.watch.observers.faults();
-        self.watch.observers = Observers::default();
-        self.watch.journal = None;
+        let faults = self.observers.faults();
+        self.observers = Observers::default();
+        self.book = None;
         faults
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.catch_up();
         self.abandon();
         self.close();
     }

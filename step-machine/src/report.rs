@@ -214,15 +214,9 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
 
 #[cfg(feature = "runner")]
 impl<W: Workflow, E: StepError> Failure<W, E> {
-    /// The failure of a run that was driven to its end; `failed` is what was known before any rollback.
+    /// The failure of a run that has ended.
     #[cold]
-    pub(crate) fn after(mut run: Box<Recorder>, cause: Cause<E>, failed: FailureRecord) -> Self {
-        let mut record = rollback::with_rollback(run.state(), &failed);
-        match run.state().status() {
-            RunStatus::RollingBack => run.end_rollback(&record),
-            RunStatus::Running => drop(run.end(cause.status(), Some(record.clone()))),
-            _ => {}
-        }
+    pub(crate) fn after(mut run: Box<Recorder>, cause: Cause<E>, mut record: FailureRecord) -> Self {
         let journal = run.take_fault();
         record.journal = journal.as_ref().map(failure::whole_text);
         let context = FailureContext::trusted(record);
@@ -293,7 +287,7 @@ impl<W, E> Failure<W, E> {
 
 impl<W: Workflow, E: StepError> From<JournalError> for Failure<W, E> {
     fn from(error: JournalError) -> Self {
-        let run = error.run().clone();
+        let run = error.run().cloned().unwrap_or_else(|| RunId::from("unknown"));
         let cause = Cause::Journal(error);
         Self(Box::new(Inner {
             context: FailureContext::trusted(failure::outside::<W>(&run, cause.record())),
@@ -343,6 +337,19 @@ impl<W: Workflow, E: StepError> StepError for Failure<W, E> {
 }
 
 impl Recorder {
+    /// Ends a run that was driven as far as it goes; `failed` is what was known before any rollback, and what is now
+    /// comes back.
+    #[cfg(feature = "runner")]
+    pub(crate) fn end_after<E: StepError>(&mut self, cause: &Cause<E>, failed: &FailureRecord) -> FailureRecord {
+        let record = rollback::with_rollback(self.state(), failed);
+        match self.state().status() {
+            RunStatus::RollingBack => self.end_rollback(&record),
+            RunStatus::Running => drop(self.end(cause.status(), Some(record.clone()))),
+            _ => {}
+        }
+        record
+    }
+
     /// Whether the workflow's policy leaves the run open for a rollback, and there is something to undo.
     fn awaits_rollback(&self) -> bool {
         let state = self.state();

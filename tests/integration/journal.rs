@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use step_machine::event::{Event, RunStatus, StepStatus};
+use step_machine::journal::{RunQuery, RunSummary};
 use step_machine::{
-    Entry, Failure, Journal, JournalError, Machine, MemoryJournal, Report, RunId, RunState, StepContext, Workflow,
+    Entry, Failure, Journal, JournalError, Machine, MemoryJournal, Report, RunState, StepContext, Workflow,
 };
 
-use crate::support::{Recorded, TextJournal, Trouble, lines, ok, refuse, unreachable_body};
+use crate::support::{Recorded, TextJournal, Trouble, lines, ok, refuse, seed, unreachable_body};
 
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
 enum Release {
@@ -33,7 +34,7 @@ fn begin(journal: &Arc<dyn Journal>) -> Machine<Release, release::at::Build> {
 }
 
 fn kept(journal: &Arc<dyn Journal>) -> Vec<String> {
-    lines(&journal.load(&"v1".into()).unwrap())
+    lines(&journal.load(&"v1".into()).wait().unwrap())
 }
 
 fn build(_: &mut StepContext) -> Result<String, Trouble> {
@@ -194,35 +195,14 @@ fn an_id_belongs_to_one_workflow() {
 }
 
 #[test]
-fn an_append_keeps_all_events_in_order_or_none() {
-    let whole = TextJournal::new();
-    drop(drive(whole.clone(), &RefCell::default()));
-    let events = whole.events("v1");
-    for journal in journals() {
-        let run = RunId::from("v1");
-        journal.append(&run, &events[..3]).unwrap();
-        for (wrong, found) in [(&events[2..4], 3), (&events[4..6], 5), (&[events[3].clone(), events[5].clone()][..], 6)]
-        {
-            let error = journal.append(&run, wrong).unwrap_err();
-            assert!(matches!(error, JournalError::Conflict { found: at, .. } if at == found), "{error:?}");
-            assert_eq!(journal.load(&run).unwrap().len(), 3, "nothing of what was refused is kept");
-        }
-        journal.append(&run, &events[3..]).unwrap();
-        assert_eq!(journal.load(&run).unwrap(), events);
-        assert_eq!(journal.load(&"v2".into()).unwrap(), []);
-        assert_eq!(journal.runs().unwrap(), [run]);
-    }
-}
-
-#[test]
 fn a_run_without_an_id_is_a_new_one() {
     let journal = TextJournal::new();
     for _ in 0..2 {
         drop(Release::machine().journal(journal.clone()).begin().unwrap());
     }
-    let runs = journal.runs().unwrap();
+    let runs = journal.list(&RunQuery::all()).wait().unwrap();
     assert_eq!(runs.len(), 2);
-    for run in runs {
+    for RunSummary { run, .. } in runs {
         assert_eq!(journal.lines(&run.to_string()), ["run_start", "run_end cancelled"]);
         assert_eq!(run.to_string().as_bytes()[14], b'7', "{run} is a UUID of version 7");
     }
@@ -260,7 +240,7 @@ fn after_a_crash_at_any_event_the_same_code_completes_the_run() {
     let events = whole.events("v1");
     for crash in 1..=events.len() {
         let journal = TextJournal::new();
-        journal.append(&"v1".into(), &events[..crash]).unwrap();
+        seed(&journal, &events[..crash]);
         let before = RunState::fold(&events[..crash]).unwrap().unwrap();
 
         let called = RefCell::default();

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use step_machine::event::{Event, RunStatus};
-use step_machine::{Cause, Failure, Journal, JournalError, MemoryJournal, RunId, RunState, StepContext, Workflow};
+use step_machine::event::RunStatus;
+use step_machine::journal::{Append, Reply};
+use step_machine::{Cause, Failure, Journal, JournalError, MemoryJournal, RunState, StepContext, Workflow};
 
-use crate::support::{Recorded, TextJournal, Trouble, block_on, lines, ok, refuse};
+use crate::support::{Recorded, TextJournal, Trouble, as_in, block_on, lines, ok, refuse};
 
 /// Refuses one write and would take the next again: whoever goes on after a fault leaves a trace.
 #[derive(Clone, Default)]
@@ -31,20 +32,17 @@ impl Faulty {
 }
 
 impl Journal for Faulty {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
+    fn append(&self, append: Append<'_>) -> Reply<()> {
         if self.writes.fetch_add(1, Ordering::Relaxed) + 1 == self.refused {
-            return Err(JournalError::Write { run: run.clone(), source: "the disk is full".into() });
+            return Reply::ready(Err(JournalError::Write {
+                run: append.lease.run.clone(),
+                source: "the disk is full".into(),
+            }));
         }
-        self.kept.append(run, events)
+        self.kept.append(append)
     }
 
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        self.kept.load(run)
-    }
-
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        self.kept.runs()
-    }
+    as_in!(kept);
 }
 
 /// Every rule, and an end that has no `Result` to tell of a fault before `finish`.
@@ -232,7 +230,7 @@ fn a_run_that_somebody_else_drives_now_is_left_to_them() {
 
     owner.step(two::One, ok).unwrap().step(two::Other, ok).unwrap().finish().unwrap();
     assert_eq!(
-        lines(&journal.load(&"r".into()).unwrap()),
+        lines(&journal.load(&"r".into()).wait().unwrap()),
         [
             "run_start",
             "run_resume",

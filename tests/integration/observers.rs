@@ -291,7 +291,7 @@ struct Auditor(MemoryJournal);
 
 impl Observer for Auditor {
     fn event(&mut self, event: &Event) {
-        assert_eq!(self.0.load(&event.run).unwrap().last(), Some(event));
+        assert_eq!(self.0.load(&event.run).wait().unwrap().last(), Some(event));
     }
 }
 

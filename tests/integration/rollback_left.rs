@@ -4,10 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use step_machine::event::{Event, RunStatus, StepStatus};
-use step_machine::{Failure, Journal, JournalError, MemoryJournal, RunId, Workflow};
+use step_machine::event::{RunStatus, StepStatus};
+use step_machine::journal::{Append, Reply};
+use step_machine::{Failure, Journal, JournalError, MemoryJournal, Workflow};
 
-use crate::support::{Recorded, Trouble, block_on, ok, refuse};
+use crate::support::{Recorded, Trouble, as_in, block_on, ok, refuse};
 
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
 #[workflow(on_failure = "rollback")]
@@ -61,21 +62,18 @@ struct Short {
 }
 
 impl Journal for Short {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        let take = |left: usize| left.checked_sub(events.len());
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        let take = |left: usize| left.checked_sub(append.events.len());
         match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => self.journal.append(run, events),
-            Err(_) => Err(JournalError::Write { run: run.clone(), source: "the disk is full".into() }),
+            Ok(_) => self.journal.append(append),
+            Err(_) => Reply::ready(Err(JournalError::Write {
+                run: append.lease.run.clone(),
+                source: "the disk is full".into(),
+            })),
         }
     }
 
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        self.journal.load(run)
-    }
-
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        self.journal.runs()
-    }
+    as_in!(journal);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use step_machine::event::{Event, Kind, Reason, StepEnd, StepUpdate};
-use step_machine::{Illegal, Journal, JournalError, Observer, RunId, RunState, StepContext, StepError};
+use step_machine::journal::{Append, Claim, Claimed, Lease, Reply};
+use step_machine::{Illegal, Journal, JournalError, MemoryJournal, Observer, RunId, RunState, StepContext, StepError};
 
 /// An observer that remembers all events. Clones share one memory.
 #[derive(Clone, Default)]
@@ -153,9 +154,50 @@ pub(crate) fn unreachable_body<T>(cx: &mut StepContext) -> Result<T, Trouble> {
     panic!("the body of `{}` was called", cx.step())
 }
 
+/// All of a journal but `append`, as the one in a field does it.
+macro_rules! as_in {
+    ($field:tt) => {
+        fn claim(&self, claim: &step_machine::journal::Claim) -> Reply<step_machine::journal::Claimed> {
+            self.$field.claim(claim)
+        }
+
+        crate::support::as_in!($field, but claim);
+    };
+    ($field:tt, but claim) => {
+        fn release(&self, lease: &step_machine::journal::Lease) -> Reply<()> {
+            self.$field.release(lease)
+        }
+
+        fn load(&self, run: &step_machine::RunId) -> Reply<Vec<step_machine::Event>> {
+            self.$field.load(run)
+        }
+
+        crate::support::as_in!($field, but claim, release and load);
+    };
+    ($field:tt, but claim, release and load) => {
+        fn list(&self, query: &step_machine::journal::RunQuery) -> Reply<Vec<step_machine::journal::RunSummary>> {
+            self.$field.list(query)
+        }
+
+        fn abandon(&self, run: &step_machine::RunId, why: &str) -> Reply<()> {
+            self.$field.abandon(run, why)
+        }
+
+        fn prune(&self, before: std::time::SystemTime) -> Reply<usize> {
+            self.$field.prune(before)
+        }
+    };
+}
+
+pub(crate) use as_in;
+
 /// A journal that keeps JSON text, as a file or a database does: what comes back went through its written form.
 #[derive(Clone, Default)]
-pub(crate) struct TextJournal(Arc<Mutex<BTreeMap<RunId, Vec<String>>>>);
+pub(crate) struct TextJournal {
+    /// Who may write.
+    runs: MemoryJournal,
+    kept: Arc<Mutex<BTreeMap<RunId, Vec<String>>>>,
+}
 
 impl TextJournal {
     pub(crate) fn new() -> Self {
@@ -163,7 +205,7 @@ impl TextJournal {
     }
 
     pub(crate) fn events(&self, run: &str) -> Vec<Event> {
-        self.load(&run.into()).unwrap()
+        self.read(&run.into()).unwrap()
     }
 
     pub(crate) fn lines(&self, run: &str) -> Vec<String> {
@@ -177,33 +219,49 @@ impl TextJournal {
 
     /// Changes what is kept of a run, line by line, as a fault of the store would.
     pub(crate) fn damage(&self, run: &str, change: impl FnOnce(&mut Vec<String>)) {
-        change(self.0.lock().unwrap().get_mut(&run.into()).unwrap());
-    }
-}
-
-impl Journal for TextJournal {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        let mut runs = self.0.lock().unwrap();
-        let kept = runs.entry(run.clone()).or_default();
-        for (last, event) in (kept.len() as u64..).zip(events) {
-            if event.seq != last + 1 {
-                return Err(JournalError::Conflict { run: run.clone(), found: event.seq, last });
-            }
-        }
-        kept.extend(events.iter().map(|event| serde_json::to_string(event).unwrap()));
-        Ok(())
+        change(self.kept.lock().unwrap().get_mut(&run.into()).unwrap());
     }
 
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        let runs = self.0.lock().unwrap();
+    fn read(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
+        let runs = self.kept.lock().unwrap();
         let kept = runs.get(run).map(Vec::as_slice).unwrap_or_default();
         let events = kept.iter().map(|line| Event::from_json(line)).collect::<Result<_, _>>();
         events.map_err(|source| JournalError::Read { run: run.clone(), source: source.into() })
     }
+}
 
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        Ok(self.0.lock().unwrap().keys().cloned().collect())
+impl Journal for TextJournal {
+    fn claim(&self, claim: &Claim) -> Reply<Claimed> {
+        Reply::ready(self.runs.claim(claim).wait().and_then(|claimed| {
+            let events = self.read(&claim.run).inspect_err(|_| drop(self.runs.release(&claimed.lease)))?;
+            Ok(Claimed::new(claimed.lease, events))
+        }))
     }
+
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        Reply::ready(self.runs.append(append).wait().map(|()| {
+            let mut runs = self.kept.lock().unwrap();
+            let lines = append.events.iter().map(|event| serde_json::to_string(event).unwrap());
+            runs.entry(append.lease.run.clone()).or_default().extend(lines);
+        }))
+    }
+
+    fn release(&self, lease: &Lease) -> Reply<()> {
+        self.runs.release(lease)
+    }
+
+    fn load(&self, run: &RunId) -> Reply<Vec<Event>> {
+        Reply::ready(self.read(run))
+    }
+
+    as_in!(runs, but claim, release and load);
+}
+
+/// Leaves a run in a journal as a process does that dies there.
+pub(crate) fn seed(journal: &dyn Journal, events: &[Event]) {
+    let lease = journal.claim(&Claim::of(&events[0].run)).wait().unwrap().lease;
+    journal.append(Append::new(&lease, events)).wait().unwrap();
+    journal.release(&lease).wait().unwrap();
 }
 
 /// Drives a future on this thread with nothing but the standard library.

@@ -81,6 +81,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether the run ends with it.
+    pub(crate) fn is_run_end(&self) -> bool {
+        matches!(self.kind, Kind::RunEnd(_))
+    }
+
     /// What kind of event this is.
     pub fn event_type(&self) -> EventType {
         self.kind.event_type()

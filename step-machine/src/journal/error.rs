@@ -41,7 +41,9 @@ pub enum JournalError {
         source: BoxError,
     },
     /// What the journal has of the run is damaged: some of it is missing, or was changed since it was written.
-    #[error("run {run}: its journal is damaged: {what}; restore the journal from a copy, or give the run up with `abandon`")]
+    #[error(
+        "run {run}: its journal is damaged: {what}; restore the journal from a copy, or give the run up with `abandon`"
+    )]
     Damaged {
         /// The run.
         run: RunId,
@@ -60,7 +62,9 @@ pub enum JournalError {
         owner: Owner,
     },
     /// A run that a process drives holds a thing that only one run at a time may touch.
-    #[error("run {run} needs `{name}` for itself, which run {holder} holds, driven by {owner}; wait for it, or stop it")]
+    #[error(
+        "run {run} needs `{name}` for itself, which run {holder} holds, driven by {owner}; wait for it, or stop it"
+    )]
     Exclusive {
         /// The run.
         run: RunId,

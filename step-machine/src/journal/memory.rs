@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::{
-    Abandoned, Append, Claim, Claimed, Journal, JournalError, Lease, Owner, Reply, RunQuery, RunSummary,
-};
+use super::{Abandoned, Append, Claim, Claimed, Journal, JournalError, Lease, Owner, Reply, RunQuery, RunSummary};
 use crate::event::{Event, RunStatus};
 use crate::run_id::RunId;
 use crate::sync::lock;
@@ -169,8 +167,7 @@ impl Store {
             summary.abandoned.clone_from(&kept.abandoned);
             Some(summary)
         };
-        let mut found: Vec<_> =
-            self.runs.values().filter_map(summary).filter(|summary| summary.fits(query)).collect();
+        let mut found: Vec<_> = self.runs.values().filter_map(summary).filter(|summary| summary.fits(query)).collect();
         found.sort_by_key(|summary| Reverse(summary.updated_at));
         found.truncate(query.limit.unwrap_or(usize::MAX));
         found
@@ -187,8 +184,8 @@ impl Store {
         let is_over = |kept: &Kept| {
             let summary = kept.summary.as_ref().filter(|_| kept.owner.is_none());
             summary.is_some_and(|summary| {
-                let is_over = kept.abandoned.is_some()
-                    || (summary.status.has_ended() && summary.status != RunStatus::Stuck);
+                let is_over =
+                    kept.abandoned.is_some() || (summary.status.has_ended() && summary.status != RunStatus::Stuck);
                 is_over && summary.updated_at < before && summary.parent.is_none()
             })
         };
@@ -198,7 +195,8 @@ impl Store {
         // What is nested goes with the run that it is in, however deep.
         let mut next = 0;
         while let Some(run) = gone.get(next).cloned() {
-            let inside = |kept: &Kept| kept.summary.as_ref().is_some_and(|summary| summary.parent.as_ref() == Some(&run));
+            let inside =
+                |kept: &Kept| kept.summary.as_ref().is_some_and(|summary| summary.parent.as_ref() == Some(&run));
             gone.extend(self.runs.iter().filter(|(_, kept)| inside(kept)).map(|(run, _)| run.clone()));
             next += 1;
         }

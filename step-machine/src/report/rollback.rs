@@ -158,7 +158,8 @@ impl Recorder {
     /// A run that ended as failed or cancelled goes on backwards.
     pub(crate) fn reopen(&mut self) {
         let state = self.state();
-        if state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty() {
+        let is_left = state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty();
+        if is_left && self.claim_again() {
             self.record(Kind::RunResume(RunResume { rollback: true, plan: None }));
         }
     }

@@ -14,10 +14,12 @@ use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::handler::{BoxFuture, Dispatch, Result};
+use crate::book::Ack;
 use crate::context::{Phase, StepContext};
 use crate::event::Text;
 use crate::failure::{Cause, StepError, cancelled};
 use crate::faults::{Fault, Faults};
+use crate::journal::Waiting;
 use crate::link::Shared;
 use crate::policy::next_attempt;
 use crate::stop::{Level, Stop};
@@ -131,7 +133,12 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
     let mut failed = 0;
     loop {
         match begin(shared, index) {
-            Begin::Yes => {}
+            Begin::Yes(None) => {}
+            Begin::Yes(Some(ack)) => {
+                if !shared.settle(ack).await {
+                    return broken(shared, false);
+                }
+            }
             Begin::No(Verdict::Held) if failed > 0 => return cancel(shared, index),
             Begin::No(verdict) => return verdict,
         }
@@ -167,7 +174,8 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
 }
 
 enum Begin<E> {
-    Yes,
+    /// What it waits for first, where there is a journal.
+    Yes(Option<Ack>),
     No(Verdict<E>),
 }
 
@@ -179,10 +187,15 @@ fn begin<E>(shared: &Shared, index: usize) -> Begin<E> {
         return Begin::No(Verdict::Held);
     }
     if recorder.begin_step(index) {
-        return Begin::Yes;
+        return Begin::Yes(recorder.send(waiting(shared)));
     }
     drop(recorder);
     Begin::No(broken(shared, false))
+}
+
+/// Who waits for a journal: in a sequence nothing else goes on.
+pub(super) fn waiting(shared: &Shared) -> Waiting {
+    if shared.plan.parallel { Waiting::Sibling } else { Waiting::Task }
 }
 
 /// Settles a step that is skipped on purpose.
@@ -196,6 +209,10 @@ async fn pass_over<W: Dispatch<H>, H: Sync>(
     let why = match said(&terms.settings.skips, index) {
         Some(why) => Some(why),
         None => {
+            // It may look at what the steps before it did.
+            if shared.is_kept && !shared.keep(waiting(shared)).await {
+                return Some(broken(shared, false));
+            }
             cx.phase = Phase::Skip;
             let limit = Limit::first(shared.plan.steps[index].timeout.and_then(Limit::after), terms.deadline);
             let ended = guarded(W::skip(index, handler, cx), &shared.stop, limit).await;
@@ -206,7 +223,14 @@ async fn pass_over<W: Dispatch<H>, H: Sync>(
                 // It counts as the failure of the step, which begins for that.
                 Ended::Failed(cause) => {
                     return Some(match begin(shared, index) {
-                        Begin::Yes => fail(shared, index, cause),
+                        Begin::Yes(ack) => {
+                            if let Some(ack) = ack
+                                && !shared.settle(ack).await
+                            {
+                                return Some(broken(shared, false));
+                            }
+                            fail(shared, index, cause)
+                        }
                         Begin::No(verdict) => verdict,
                     });
                 }
@@ -320,6 +344,9 @@ async fn wait_for_next<E: StepError>(
             return false;
         }
     }
+    if shared.is_kept && !shared.keep(waiting(shared)).await {
+        return false;
+    }
     pause(delay, &shared.stop, Level::Close).await;
     true
 }
@@ -368,6 +395,18 @@ pub(super) fn cancel<E>(shared: &Shared, index: usize) -> Verdict<E> {
         return broken(shared, true);
     }
     Verdict::halted(Box::new(Cause::Cancelled))
+}
+
+/// Waits until the journal has a step's outcome, which beside others is not to wait for what comes next.
+pub(super) async fn kept<E>(shared: &Shared, verdict: Verdict<E>) -> Verdict<E> {
+    if !shared.is_kept || shared.keep(Waiting::Sibling).await {
+        return verdict;
+    }
+    match verdict {
+        Verdict::Settled => broken(shared, true),
+        // What stopped the run stays what did.
+        halted => halted,
+    }
 }
 
 /// The verdict where the journal failed; who comes second finds that it was told.

@@ -3,25 +3,18 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use super::attempt::Settings;
 use super::handler::{BoxFuture, HandlerFor};
 use super::signals::Trigger;
 use crate::event::Text;
 use crate::faults::Faults;
-use crate::journal::Journal;
-use crate::observe::Observer;
 use crate::opening::Opening;
 use crate::policy::OnFailure;
 use crate::preview::Preview;
 use crate::report::{Failure, Report};
-use crate::run_id::RunId;
 use crate::stop::Level;
-use crate::time::Clock;
 use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 
 /// What a run is to be like; everything is optional. From `YourEnum::run(&handler)`, and run by `.await`.
@@ -102,41 +95,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         }
     }
 
-    /// Sets the id of the run. Without one a new id is generated, and the run is a new one.
-    pub fn id(mut self, id: impl Into<RunId>) -> Self {
-        self.opening.id = Some(id.into());
-        self
-    }
-
-    /// Adds a label: who started the run, for which ticket, and the like.
-    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.opening.labels.push((key.into(), value.into()));
-        self
-    }
-
-    /// Records what the run works on. A value that cannot be JSON is recorded as the error that says why.
-    pub fn input(mut self, input: impl Serialize) -> Self {
-        self.opening.set_input(input);
-        self
-    }
-
-    /// Keeps the run in `journal`: under an id that it has, the run goes on where it was, also backwards.
-    pub fn journal(mut self, journal: impl Journal + 'static) -> Self {
-        self.opening.watch.journal = Some(Arc::new(journal));
-        self
-    }
-
-    /// Shows the run's events to `observer`; may be called several times.
-    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
-        self.opening.watch.observers.add(observer);
-        self
-    }
-
-    /// Takes the times of events from `clock`. Waits, timeouts and deadlines are the runtime's in any case.
-    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.opening.watch.clock = Some(Arc::new(clock));
-        self
-    }
+    crate::opening::setters!();
 
     /// Sets what a failure leads to, in place of what the workflow declares.
     pub fn on_failure(mut self, policy: OnFailure) -> Self {

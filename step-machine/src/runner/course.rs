@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use super::attempt::waiting;
 use super::builder::Runner;
 use super::drive::{Drive, Halt};
 use super::handler::HandlerFor;
@@ -20,7 +21,13 @@ use crate::workflow::Workflow;
 impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     pub(super) async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
         let plan = self.effective_plan();
-        let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
+        let mut opening = std::mem::take(&mut self.opening);
+        opening.is_deferred = true;
+        let claimed = match opening.claim() {
+            Some(claim) => Some(claim.await?),
+            None => None,
+        };
+        let recorder = opening.open::<W>(claimed, plan, Way::AsLeft)?;
         self.go_on(recorder).await
     }
 
@@ -36,7 +43,7 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
             if is_over {
                 return report(Box::new(Shared::into_recorder(shared)));
             }
-            self.drive(&shared, Way::AsLeft).await.end(shared)
+            self.drive(&shared, Way::AsLeft).await.end(shared).await
         }
     }
 
@@ -60,14 +67,26 @@ pub(super) struct Driven<E>(Option<Box<(Cause<E>, FailureRecord)>>);
 
 impl<E: StepError> Driven<E> {
     /// Ends the run.
-    pub(super) fn end<W: Workflow>(self, shared: Arc<Shared>) -> Result<Report<W>, Failure<W, E>> {
-        let recorder = Box::new(Shared::into_recorder(shared));
-        match self.0 {
-            None => report(recorder),
-            Some(halt) => {
-                let (cause, failed) = *halt;
-                Err(Failure::after(recorder, cause, failed))
+    pub(super) async fn end<W: Workflow>(self, shared: Arc<Shared>) -> Result<Report<W>, Failure<W, E>> {
+        let halt = self.0;
+        let record = {
+            let mut recorder = shared.lock();
+            match &halt {
+                None => {
+                    complete(&mut recorder);
+                    None
+                }
+                Some(halt) => Some(recorder.end_after(&halt.0, &halt.1)),
             }
+        };
+        if shared.is_kept {
+            shared.keep(waiting(&shared)).await;
+        }
+        let mut recorder = Box::new(Shared::into_recorder(shared));
+        recorder.catch_up();
+        match (halt, record) {
+            (Some(halt), Some(record)) => Err(Failure::after(recorder, halt.0, record)),
+            _ => report(recorder),
         }
     }
 }
@@ -79,6 +98,7 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.0.stop.raise(Level::Now);
         let mut recorder = self.0.lock();
+        recorder.catch_up();
         recorder.abandon();
         recorder.close();
     }
@@ -140,15 +160,19 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
 }
 
 /// Ends a run that did all that it was to do.
-fn report<W: Workflow, E: StepError>(mut recorder: Box<Recorder>) -> Result<Report<W>, Failure<W, E>> {
-    if recorder.state().status() == RunStatus::Running {
-        let is_complete = recorder.state().steps().iter().all(|step| step.status().is_settled());
-        if is_complete {
-            recorder.finish()
-        } else {
-            recorder.end_early()
-        };
+fn complete(recorder: &mut Recorder) {
+    if recorder.state().status() != RunStatus::Running {
+        return;
     }
+    let is_complete = recorder.state().steps().iter().all(|step| step.status().is_settled());
+    if is_complete {
+        recorder.finish()
+    } else {
+        recorder.end_early()
+    };
+}
+
+fn report<W: Workflow, E: StepError>(mut recorder: Box<Recorder>) -> Result<Report<W>, Failure<W, E>> {
     match recorder.take_fault() {
         Some(error) => Err(Failure::new(recorder, None, Cause::Journal(error))),
         None => Ok(Report::new(recorder)),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::attempt::{Terms, Verdict, cancel, drive_step};
+use super::attempt::{Terms, Verdict, cancel, drive_step, kept};
 use crate::context::{Phase, StepContext};
 use crate::failure::{Cause, StepError};
 use crate::link::{Link, Shared};
@@ -84,7 +84,8 @@ pub struct Job<'r> {
 impl Job<'_> {
     async fn drive<W: Dispatch<H>, H: Sync>(self, handler: &H) -> Verdict<W::Error> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), self.index, Phase::Run);
-        drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await
+        let verdict = drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await;
+        if self.shared.is_kept { kept(self.shared, verdict).await } else { verdict }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::Observer;
-use crate::opening::{Opening, Way};
+use crate::opening::Way;
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
@@ -99,9 +99,10 @@ impl StepContext {
         let base = format!("{}/{}/{name}", self.run(), self.first_id());
         hand_down(&parent, &mut opening.watch);
         let nested = parent.lock().nested();
-        let (id, state) = earlier_run(&nested, &opening.watch, &base)?;
+        let (id, state) = earlier_run(&nested, &opening.watch, &base).await?;
         opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
+        opening.is_deferred = true;
         let stop = Arc::<Stop>::default();
         opening.watch.observers.add(Relay {
             parent: Arc::downgrade(&parent),
@@ -111,14 +112,19 @@ impl StepContext {
             is_forward: way == Way::AsLeft,
             told: 0.0,
         });
-        let mut recorder = match state {
-            Some(state) if way == Way::Back && state.to_undo().is_empty() => return Ok(nothing_left(state)),
-            Some(state) => opening.resume::<W>(state, plan, way)?,
+        match &state {
+            Some(state) if way == Way::Back && state.to_undo().is_empty() => return Ok(nothing_left(state.clone())),
             None if way == Way::Back => {
                 let now = opening.watch.wall();
                 return Ok(nothing_left(RunState::new(id, plan, now)));
             }
-            None => opening.open::<W>(plan, way)?,
+            _ => {}
+        }
+        let mut recorder = match (opening.claim(), state) {
+            (Some(claim), _) => opening.open::<W>(Some(claim.await?), plan, way)?,
+            // Only this process knows of it.
+            (None, Some(state)) => opening.resume::<W>(state, plan, way, None)?,
+            (None, None) => opening.open::<W>(None, plan, way)?,
         };
         recorder.nest(nested);
         // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
@@ -132,7 +138,7 @@ impl StepContext {
         // On the heap: a run in a run in a run would make one future of them all.
         let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(&shared, way));
         let driven = driven.await;
-        taken_back(driven.end(shared), way)
+        taken_back(driven.end(shared).await, way)
     }
 }
 
@@ -146,12 +152,13 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
-fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunId, Option<RunState>), JournalError> {
+async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunId, Option<RunState>), JournalError> {
     for nth in 1.. {
         let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
         let mut state = lock(nested).get(&id).cloned();
-        if state.is_none() {
-            state = Opening::history(watch.journal.as_deref(), &id)?;
+        if let (None, Some(journal)) = (&state, &watch.journal) {
+            let events = journal.load(&id).await?;
+            state = RunState::fold(&events).map_err(|source| JournalError::Corrupt { run: id.clone(), source })?;
         }
         if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {
             return Ok((id, state));
@@ -163,7 +170,7 @@ fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunId, Opt
 /// The report of a run of which nothing is to be taken back.
 fn nothing_left<W: Workflow>(state: RunState) -> Report<W> {
     let started = state.started_at();
-    Report::new(Box::new(Recorder::new(state, Watch::default(), started)))
+    Report::new(Box::new(Recorder::new(state, Watch::default(), started, None)))
 }
 
 /// A run that was to be taken back, and of which nothing is left, did what it was to do.

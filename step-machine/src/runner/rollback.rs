@@ -6,6 +6,7 @@ use super::handler::{Dispatch, HandlerFor};
 use crate::context::{Phase, StepContext};
 use crate::event::UndoStatus;
 use crate::failure::Cause;
+use crate::journal::Waiting;
 use crate::link::Link;
 use crate::policy::next_attempt;
 use crate::stop::Level;
@@ -47,7 +48,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             return;
         }
         let mut failed = 0;
-        while self.shared.lock().begin_undo(index) {
+        while self.begin_undo(index).await {
             let cause = match self.try_undo(index, deadline).await {
                 Ended::Done(()) => {
                     self.shared.lock().end_undo(index, UndoStatus::Undone, None, None);
@@ -64,6 +65,15 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
                 return;
             }
         }
+    }
+
+    async fn begin_undo(&self, index: usize) -> bool {
+        self.shared.lock().begin_undo(index) && self.is_kept().await
+    }
+
+    /// Waits until the journal has what came before, where there is one.
+    async fn is_kept(&self) -> bool {
+        !self.shared.is_kept || self.shared.keep(Waiting::Task).await
     }
 
     async fn try_undo(&self, index: usize, deadline: Option<Limit>) -> Ended<(), P::Error> {
@@ -91,7 +101,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
             return false;
         };
         let record = cause.record();
-        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, record) {
+        if self.shared.stop.is(Level::Now) || !self.shared.lock().retry(index, delay, record) || !self.is_kept().await {
             return false;
         }
         pause(delay, &self.shared.stop, Level::Now).await;

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use commit::Saved;
 pub use illegal::{Illegal, IllegalReason};
 pub use rebase::PlanChange;
 pub use step::{StepState, TaskState, Undo};

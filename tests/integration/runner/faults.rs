@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use step_machine::event::{Event, RunStatus};
+use step_machine::event::RunStatus;
+use step_machine::journal::{Append, Reply};
 use step_machine::{Cause, Journal, JournalError, OnFailure, RunId};
 
 use super::{Act::*, Acts, Diamond, Line};
-use crate::support::{TextJournal, Trouble};
+use crate::support::{TextJournal, Trouble, as_in};
 
 /// Refuses one write and would take the next again: whoever goes on after a fault leaves a trace.
 #[derive(Clone)]
@@ -42,22 +43,19 @@ impl Faulty {
 }
 
 impl Journal for Faulty {
-    fn append(&self, run: &RunId, events: &[Event]) -> Result<(), JournalError> {
-        let counts = self.only.as_ref().is_none_or(|only| only == run);
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        let counts = self.only.as_ref().is_none_or(|only| *only == append.lease.run);
         if counts && self.writes.fetch_add(1, Ordering::Relaxed) + 1 == self.refused {
             self.bodies.store(self.acts.calls().len(), Ordering::Relaxed);
-            return Err(JournalError::Write { run: run.clone(), source: "the disk is full".into() });
+            return Reply::ready(Err(JournalError::Write {
+                run: append.lease.run.clone(),
+                source: "the disk is full".into(),
+            }));
         }
-        self.kept.append(run, events)
+        self.kept.append(append)
     }
 
-    fn load(&self, run: &RunId) -> Result<Vec<Event>, JournalError> {
-        self.kept.load(run)
-    }
-
-    fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        self.kept.runs()
-    }
+    as_in!(kept);
 }
 
 fn is_full(cause: &Cause<Trouble>, error: Option<&JournalError>) -> bool {

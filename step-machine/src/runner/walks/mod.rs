@@ -86,7 +86,16 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
         runner = runner.journal(journal.clone());
     }
     let mut runner = set_up(scene, runner);
-    let recorder = match std::mem::take(&mut runner.opening).open::<Any>(scene.plan.clone().into(), Way::AsLeft) {
+    let mut opening = std::mem::take(&mut runner.opening);
+    opening.is_deferred = true;
+    let claimed = match opening.claim() {
+        Some(claim) => match claim.await {
+            Ok(claimed) => Some(claimed),
+            Err(error) => return (End::Journal(error), None),
+        },
+        None => None,
+    };
+    let recorder = match opening.open::<Any>(claimed, scene.plan.clone().into(), Way::AsLeft) {
         Ok(recorder) => recorder,
         Err(error) => return (End::Journal(error), None),
     };
@@ -150,7 +159,7 @@ proptest! {
         let journal = scene.rules.has_journal.then(MemoryJournal::new);
         let ran = play(&scene, journal.as_ref());
         if let Some(journal) = journal {
-            prop_assert_eq!(&journal.load(&RUN.into()).unwrap(), &ran.events);
+            prop_assert_eq!(&journal.load(&RUN.into()).wait().unwrap(), &ran.events);
         }
         Rulebook::new(&ran).all()?;
     }

@@ -7,7 +7,7 @@ use super::actor::{Part, What};
 use super::oracle::{builds_on, calls};
 use super::{End, RUN, Ran, play};
 use crate::event::{Event, Kind, RunStatus, StepStatus};
-use crate::journal::{Journal, JournalError, MemoryJournal};
+use crate::journal::{Append, Claim, Journal, JournalError, MemoryJournal};
 use crate::state::RunState;
 
 /// Goes on after each event of a run, in a world where everything goes well.
@@ -15,10 +15,12 @@ pub(super) fn check(ran: &Ran) -> TestCaseResult {
     for length in 1..=ran.events.len() {
         let earlier = &ran.events[..length];
         let journal = MemoryJournal::new();
-        journal.append(&RUN.into(), earlier).unwrap();
+        let lease = journal.claim(&Claim::of(RUN)).wait().unwrap().lease;
+        journal.append(Append::new(&lease, earlier)).wait().unwrap();
+        journal.release(&lease).wait().unwrap();
         let state = RunState::fold(earlier).unwrap().unwrap();
         let next = play(&ran.scene.healed(), Some(&journal));
-        let whole = journal.load(&RUN.into()).unwrap();
+        let whole = journal.load(&RUN.into()).wait().unwrap();
         let folded = RunState::fold(&whole).unwrap().unwrap();
         prop_assert_eq!(&whole[..length], earlier);
         // What was completed stays as it was written; in memory its steps stand as the new plan has them.

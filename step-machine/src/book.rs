@@ -1,0 +1,149 @@
+//! What was recorded of a run and is on its way to its journal.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::journal::{Append, Journal, JournalError, Lease, Reply, Waiting};
+use crate::state::Saved;
+
+/// The way of a run's events to its journal: recorded, given to it, acknowledged.
+pub(crate) struct Book {
+    journal: Arc<dyn Journal>,
+    /// None where the run was given back, with its end or for good.
+    lease: Option<Lease>,
+    // Both oldest first, one for one; without the news that nobody waits for.
+    events: Vec<Event>,
+    /// The states before these events; none before news, which change nothing that has to be taken back.
+    saved: Vec<Option<Saved>>,
+    /// How many of them the journal was given.
+    sent: usize,
+}
+
+/// What is waited for: that the journal has all events up to one.
+#[must_use = "what is not acknowledged is told to nobody"]
+pub(crate) struct Ack {
+    upto: u64,
+    reply: Reply<()>,
+}
+
+impl Ack {
+    pub(crate) async fn arrived(self) -> Settled {
+        Settled { upto: self.upto, result: self.reply.await }
+    }
+
+    pub(crate) fn wait(self) -> Settled {
+        Settled { upto: self.upto, result: self.reply.wait() }
+    }
+}
+
+/// What became of it.
+pub(crate) struct Settled {
+    upto: u64,
+    result: Result<(), JournalError>,
+}
+
+impl Book {
+    pub(crate) fn new(journal: Arc<dyn Journal>, lease: Lease) -> Self {
+        Self { journal, lease: Some(lease), events: Vec::new(), saved: Vec::new(), sent: 0 }
+    }
+
+    pub(crate) fn journal(&self) -> &Arc<dyn Journal> {
+        &self.journal
+    }
+
+    pub(crate) fn has_lease(&self) -> bool {
+        self.lease.is_some()
+    }
+
+    pub(crate) fn take_up(&mut self, lease: Lease) {
+        self.lease = Some(lease);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    pub(crate) fn add(&mut self, event: Event, saved: Option<Saved>) {
+        self.events.push(event);
+        self.saved.push(saved);
+    }
+
+    /// Gives the journal what it was not given yet; `None` where there is nothing.
+    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Ack> {
+        let events = &self.events[self.sent..];
+        let last = events.last()?;
+        let upto = last.seq;
+        let release = last.is_run_end();
+        let reply = match &self.lease {
+            Some(lease) => {
+                let mut append = Append::new(lease, events);
+                (append.release, append.waiting) = (release, waiting);
+                self.journal.append(append)
+            }
+            None => Reply::ready(Err(JournalError::TakenOver { run: last.run.clone(), owner: None })),
+        };
+        self.sent = self.events.len();
+        Some(Ack { upto, reply })
+    }
+
+    /// Gives the journal news that nobody waits for; where it is known already that it did not take them, why.
+    pub(crate) fn send_news(&self, events: &[Event]) -> Result<(), JournalError> {
+        let Some(lease) = &self.lease else { return Ok(()) };
+        let mut append = Append::new(lease, events);
+        append.waiting = Waiting::Nobody;
+        // One that fails later makes the next append fail too.
+        self.journal.append(append).now().unwrap_or(Ok(()))
+    }
+
+    /// The news that were held back by what came before them, where nothing else is left.
+    pub(crate) fn take_news(&mut self) -> Vec<Event> {
+        if self.sent > 0 || self.saved.iter().any(Option::is_some) {
+            return Vec::new();
+        }
+        self.saved.clear();
+        std::mem::take(&mut self.events)
+    }
+
+    /// What is waited for where everything was given to the journal, and whoever waited went away.
+    pub(crate) fn barrier(&self) -> Option<Ack> {
+        let (upto, lease) = (self.events.last()?.seq, self.lease.as_ref()?);
+        Some(Ack { upto, reply: self.journal.append(Append::new(lease, &[])) })
+    }
+
+    /// Takes in what the journal said: the events that it has now, or the states to go back to, newest first.
+    pub(crate) fn settle(&mut self, settled: Settled) -> Result<Vec<Event>, (JournalError, Vec<Saved>)> {
+        match settled.result {
+            Ok(()) => {
+                let kept = self.events.iter().take_while(|event| event.seq <= settled.upto).count();
+                self.saved.drain(..kept);
+                self.sent -= kept;
+                let kept: Vec<Event> = self.events.drain(..kept).collect();
+                if kept.last().is_some_and(Event::is_run_end) {
+                    self.lease = None;
+                }
+                Ok(kept)
+            }
+            Err(error) => {
+                self.events.clear();
+                self.sent = 0;
+                self.give_back();
+                Err((error, self.saved.drain(..).rev().flatten().collect()))
+            }
+        }
+    }
+}
+
+impl Book {
+    /// Gives the run back; nobody has to wait for that.
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            drop(self.journal.release(&lease));
+        }
+    }
+}
+
+impl Drop for Book {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
