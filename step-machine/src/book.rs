@@ -42,6 +42,13 @@ pub(crate) struct Settled {
     result: Result<(), JournalError>,
 }
 
+/// What a journal did not take.
+pub(crate) struct Lost {
+    pub(crate) error: JournalError,
+    /// The states to go back to, one after the other.
+    pub(crate) states: Vec<Saved>,
+}
+
 impl Book {
     pub(crate) fn new(journal: Arc<dyn Journal>, lease: Lease) -> Self {
         Self { journal, lease: Some(lease), events: Vec::new(), saved: Vec::new(), sent: 0 }
@@ -110,8 +117,8 @@ impl Book {
         Some(Ack { upto, reply: self.journal.append(Append::new(lease, &[])) })
     }
 
-    /// Takes in what the journal said: the events that it has now, or the states to go back to, newest first.
-    pub(crate) fn settle(&mut self, settled: Settled) -> Result<Vec<Event>, (JournalError, Vec<Saved>)> {
+    /// Takes in what the journal said: the events that it has now, or what is to be taken back.
+    pub(crate) fn settle(&mut self, settled: Settled) -> Result<Vec<Event>, Box<Lost>> {
         match settled.result {
             Ok(()) => {
                 let kept = self.events.iter().take_while(|event| event.seq <= settled.upto).count();
@@ -127,7 +134,7 @@ impl Book {
                 self.events.clear();
                 self.sent = 0;
                 self.give_back();
-                Err((error, self.saved.drain(..).rev().flatten().collect()))
+                Err(Box::new(Lost { error, states: self.saved.drain(..).rev().flatten().collect() }))
             }
         }
     }

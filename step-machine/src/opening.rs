@@ -202,28 +202,28 @@ macro_rules! setters {
     () => {
         /// Sets the id of the run, and goes on with it where the journal has one under this id. Without an id a new one
         /// is generated, and the run is a new one.
-        pub fn id(mut self, id: impl Into<$crate::RunId>) -> Self {
+        pub fn id(mut self, id: impl Into<$crate::run_id::RunId>) -> Self {
             self.opening.id = Some(id.into());
             self
         }
 
         /// Begins a run of this id; fails with [`JournalError::Exists`](crate::JournalError::Exists) where the journal
         /// has it already.
-        pub fn start(mut self, id: impl Into<$crate::RunId>) -> Self {
+        pub fn start(mut self, id: impl Into<$crate::run_id::RunId>) -> Self {
             self.opening.start = $crate::opening::Start::New;
             self.id(id)
         }
 
         /// Goes on with the run of this id; fails with [`JournalError::NotFound`](crate::JournalError::NotFound) where
         /// the journal does not have it.
-        pub fn resume(mut self, id: impl Into<$crate::RunId>) -> Self {
+        pub fn resume(mut self, id: impl Into<$crate::run_id::RunId>) -> Self {
             self.opening.start = $crate::opening::Start::Kept;
             self.id(id)
         }
 
         /// Goes on with the run of this id where the journal has it, and begins it otherwise: [`id`](Self::id) in other
         /// words.
-        pub fn start_or_resume(self, id: impl Into<$crate::RunId>) -> Self {
+        pub fn start_or_resume(self, id: impl Into<$crate::run_id::RunId>) -> Self {
             self.id(id)
         }
 
@@ -258,13 +258,13 @@ macro_rules! setters {
         }
 
         /// Keeps the run in `journal`: under an id that it has, the run goes on where it was.
-        pub fn journal(mut self, journal: impl $crate::Journal + 'static) -> Self {
+        pub fn journal(mut self, journal: impl $crate::journal::Journal + 'static) -> Self {
             self.opening.watch.journal = Some(std::sync::Arc::new(journal));
             self
         }
 
         /// Shows the run's events to `observer`; may be called several times.
-        pub fn observe(mut self, observer: impl $crate::Observer + 'static) -> Self {
+        pub fn observe(mut self, observer: impl $crate::observe::Observer + 'static) -> Self {
             self.opening.watch.observers.add(observer);
             self
         }

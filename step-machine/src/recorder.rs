@@ -246,7 +246,9 @@ impl Recorder {
         match sent {
             Ok(()) => self.observers.notify(&event),
             Err(error) => {
-                saved.into_iter().for_each(|saved| self.state.restore(saved));
+                if let Some(saved) = saved {
+                    self.state.restore(saved);
+                }
                 self.break_off(error);
             }
         }
@@ -301,15 +303,22 @@ impl Recorder {
             Ok(events) => {
                 let news = book.take_news();
                 let sent = if news.is_empty() { Ok(()) } else { book.send_news(&news) };
-                events.iter().for_each(|event| self.observers.notify(event));
-                match sent {
-                    Ok(()) => news.iter().for_each(|event| self.observers.notify(event)),
-                    Err(error) => self.break_off(error),
+                let news = match sent {
+                    Ok(()) => news,
+                    Err(error) => {
+                        self.break_off(error);
+                        Vec::new()
+                    }
+                };
+                for event in events.iter().chain(&news) {
+                    self.observers.notify(event);
                 }
             }
-            Err((error, saved)) => {
-                saved.into_iter().for_each(|saved| self.state.restore(saved));
-                self.break_off(error);
+            Err(lost) => {
+                for saved in lost.states {
+                    self.state.restore(saved);
+                }
+                self.break_off(lost.error);
             }
         }
         !self.is_broken()

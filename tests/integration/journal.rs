@@ -119,7 +119,8 @@ fn a_step_that_was_interrupted_knows_it_until_it_is_done() {
         // The process is gone: nothing is recorded any more.
         std::mem::forget(guard);
 
-        let (run, _) = begin(&journal).step(Build, unreachable_body).unwrap();
+        let run = Release::machine().id("v1").journal(journal.clone()).take_over().begin().unwrap();
+        let (run, _) = run.step(Build, unreachable_body).unwrap();
         let failed = run.step(Sign, |cx| {
             assert_eq!((cx.attempt(), cx.interrupted()), (2, true));
             Err(Trouble::Network)

@@ -217,14 +217,18 @@ fn a_run_that_somebody_else_drives_now_is_left_to_them() {
     let journal = MemoryJournal::new();
     let builder = || Two::machine().id("r").journal(journal.clone());
     let stale = builder().begin().unwrap();
-    let owner = builder().begin().unwrap();
+    let error = builder().begin().unwrap_err();
+    let JournalError::Owned { owner, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(owner.pid, std::process::id());
+    let text = format!("run r is driven by {owner}; wait for it, stop it, or take the run over by force");
+    assert_eq!(error.to_string(), text);
+    let owner = builder().take_over().begin().unwrap();
 
     let failure =
         stale.step(two::One, |_| -> Result<(), Trouble> { panic!("the stale owner ran its step") }).unwrap_err();
     let Cause::Journal(error) = failure.cause() else { panic!("{:?}", failure.cause()) };
-    assert!(matches!(error, JournalError::Conflict { found: 2, last: 2, .. }), "{error:?}");
-    let text = "run r: event 2 does not follow event 2; somebody else is driving this run";
-    assert_eq!(error.to_string(), text);
+    assert!(matches!(error, JournalError::TakenOver { owner: Some(_), .. }), "{error:?}");
+    assert!(error.to_string().starts_with("run r was taken over by process "), "{error}");
     assert_eq!(failure.step(), None);
     drop(failure);
 

@@ -149,7 +149,7 @@ fn a_step_that_was_interrupted_is_undone_though_it_was_not_run_again() {
     // The process is gone: nothing is recorded any more.
     std::mem::forget(guard);
 
-    let run = builder().begin().unwrap();
+    let run = builder().take_over().begin().unwrap();
     let failure = run.step(Fetch, |_| Err(Trouble::Network)).unwrap_err();
     let mut undone = Vec::new();
     let failure = failure.rollback(|step, cx| {

@@ -119,7 +119,7 @@ pub(crate) fn rich_run() -> Vec<Event> {
     // A crash: the run ends without a word.
     std::mem::forget(guard);
 
-    let (run, _) = builder().begin().unwrap().step(Fetch, fetch).unwrap();
+    let (run, _) = builder().take_over().begin().unwrap().step(Fetch, fetch).unwrap();
     let run = run.step_retry(Init, |cx| match cx.attempt() {
         2 => Err(deep()),
         3 => Err(Trouble::Busy { wait: std::time::Duration::from_millis(7) }),

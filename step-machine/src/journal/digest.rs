@@ -100,6 +100,7 @@ impl RunSummary {
     }
 
     /// The same with who drives the run.
+    #[must_use]
     pub fn owned_by(mut self, owner: Option<Owner>) -> Self {
         self.owner = owner;
         self

@@ -73,7 +73,7 @@ pub enum JournalError {
         /// The run that holds it.
         holder: RunId,
         /// Who drives that one.
-        owner: Owner,
+        owner: Box<Owner>,
     },
     /// Somebody took the run over, so nothing more can be written to it from here.
     #[error("run {run} was taken over{}; nothing more is written to it from here", by(.owner.as_ref()))]

@@ -72,6 +72,22 @@ impl MemoryJournal {
     }
 }
 
+impl MemoryJournal {
+    /// What is left of this journal when its process dies now: another journal with the same events, whose runs nobody
+    /// drives. For tests.
+    #[must_use]
+    pub fn after_crash(&self) -> Self {
+        let store = lock(&self.store);
+        let runs = store.runs.iter().map(|(run, kept)| {
+            let Kept { events, summary, epoch, abandoned, .. } = kept;
+            let (events, summary, abandoned) = (events.clone(), summary.clone(), abandoned.clone());
+            (run.clone(), Kept { events, summary, epoch: *epoch, owner: None, abandoned })
+        });
+        let runs = runs.filter(|(_, kept)| !kept.events.is_empty()).collect();
+        Self { store: Arc::new(Mutex::new(Store { runs, exclusive: BTreeMap::new() })) }
+    }
+}
+
 impl Store {
     fn claim(&mut self, claim: &Claim) -> Result<Claimed, JournalError> {
         let run = &claim.run;
@@ -106,7 +122,7 @@ impl Store {
             let Some(holder) = self.exclusive.get(name).filter(|holder| **holder != claim.run) else { continue };
             if let Some(owner) = self.runs.get(holder).and_then(|kept| kept.owner.clone()) {
                 let (run, name, holder) = (claim.run.clone(), name.clone(), holder.clone());
-                return Err(JournalError::Exclusive { run, name, holder, owner });
+                return Err(JournalError::Exclusive { run, name, holder, owner: Box::new(owner) });
             }
         }
         Ok(())

@@ -26,6 +26,7 @@ use crate::time::rfc3339;
 /// # Ok::<(), step_machine::JournalError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "a journal is asked with `list`"]
 #[non_exhaustive]
 pub struct RunQuery {
     /// Only this run.

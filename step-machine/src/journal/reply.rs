@@ -36,7 +36,7 @@ enum State<T> {
 pub struct Answer<T>(Arc<Slot<T>>);
 
 struct Slot<T> {
-    content: Mutex<Content<T>>,
+    state: Mutex<Content<T>>,
     arrived: Condvar,
 }
 
@@ -64,7 +64,7 @@ impl<T> Reply<T> {
     /// [`JournalError::Closed`].
     pub fn later() -> (Answer<T>, Self) {
         let content = Content { answer: None, is_lost: false, waker: None };
-        let slot = Arc::new(Slot { content: Mutex::new(content), arrived: Condvar::new() });
+        let slot = Arc::new(Slot { state: Mutex::new(content), arrived: Condvar::new() });
         (Answer(slot.clone()), Self(State::Later(slot)))
     }
 
@@ -73,7 +73,7 @@ impl<T> Reply<T> {
         match &mut self.0 {
             State::Ready(answer) => answer.take().unwrap_or(Err(JournalError::Closed)),
             State::Later(slot) => {
-                let mut content = lock(&slot.content);
+                let mut content = lock(&slot.state);
                 loop {
                     if let Some(answer) = content.take() {
                         return answer;
@@ -84,28 +84,27 @@ impl<T> Reply<T> {
         }
     }
 
-    /// The answer, if it is there; the reply otherwise.
-    pub fn now(mut self) -> Result<Result<T, JournalError>, Self> {
-        let answer = match &mut self.0 {
+    /// The answer, if it is there already; nobody waits for it otherwise.
+    pub fn now(mut self) -> Option<Result<T, JournalError>> {
+        match &mut self.0 {
             State::Ready(answer) => answer.take(),
-            State::Later(slot) => lock(&slot.content).take(),
-        };
-        answer.ok_or(self)
+            State::Later(slot) => lock(&slot.state).take(),
+        }
     }
 }
 
 impl<T> Future for Reply<T> {
     type Output = Result<T, JournalError>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(answer) => Poll::Ready(answer.take().unwrap_or(Err(JournalError::Closed))),
             State::Later(slot) => {
-                let mut content = lock(&slot.content);
+                let mut content = lock(&slot.state);
                 if let Some(answer) = content.take() {
                     return Poll::Ready(answer);
                 }
-                content.waker = Some(context.waker().clone());
+                content.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
         }
@@ -122,7 +121,7 @@ impl<T> Answer<T> {
     }
 
     fn settle(&self, set: impl FnOnce(&mut Content<T>)) {
-        let mut content = lock(&self.0.content);
+        let mut content = lock(&self.0.state);
         set(&mut content);
         let waker = content.waker.take();
         // Out of the lock: waking may run code of others.

@@ -309,11 +309,15 @@ async fn a_run_inside_that_took_itself_back_begins_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_journal_of_the_outer_run_fails_nothing_begins_inside() {
-    for refused in 1..=9 {
+    for refused in 1.. {
         let acts = Arc::new(Acts::new());
         let journal = Faulty::refusing(refused, &acts).of("n");
-        let failure = Node::run(&*acts).id("n").journal(journal.clone()).await.unwrap_err();
+        let Err(failure) = Node::run(&*acts).id("n").journal(journal.clone()).await else {
+            return assert!(refused > 5);
+        };
         assert!(matches!(failure.cause(), Cause::Journal(_)), "{refused}: {failure:?}");
-        assert_eq!(journal.bodies(), acts.calls().len(), "{refused}: {:?}", acts.calls());
+        // The first two writes are the outer step's own; the others are news, for which nothing waits.
+        let late = acts.calls().len() - journal.bodies();
+        assert!(late <= usize::from(refused > 2), "{refused}: {:?}", acts.calls());
     }
 }
