@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::event::{Kind, Parent, RunResume, RunStart, RunStatus};
+use crate::event::{Event, Kind, Parent, RunResume, RunStart, RunStatus};
 use crate::journal::{Claim, Claimed, Journal, JournalError, Lease, Reply};
 use crate::recorder::{Recorder, Watch};
 use crate::run_id::RunId;
@@ -116,7 +116,7 @@ impl Opening {
         };
         let run = lease.run.clone();
         let hold = Hold { journal: self.watch.journal.clone(), lease: Some(lease) };
-        let state = RunState::fold(&events).map_err(|source| JournalError::Corrupt { run: run.clone(), source })?;
+        let state = fold(&run, &events)?;
         match (state, self.start) {
             (Some(_), Start::New) => Err(JournalError::Exists { run }),
             (None, Start::Kept) => Err(JournalError::NotFound { run }),
@@ -195,6 +195,11 @@ impl Opening {
             None => Ok(recorder),
         }
     }
+}
+
+/// Where a run stands by what its journal has.
+pub(crate) fn fold(run: &RunId, events: &[Event]) -> Result<Option<RunState>, JournalError> {
+    RunState::fold(events).map_err(|source| JournalError::Corrupt { run: run.clone(), source: Box::new(source) })
 }
 
 /// What both builders ask for in the same words.

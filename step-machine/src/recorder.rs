@@ -220,7 +220,7 @@ impl Recorder {
 
     #[cold]
     fn refuse(&mut self, source: crate::state::Illegal) -> bool {
-        self.break_off(JournalError::Refused { run: self.state.run().clone(), source });
+        self.break_off(JournalError::Refused { run: self.state.run().clone(), source: Box::new(source) });
         false
     }
 

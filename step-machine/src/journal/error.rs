@@ -119,7 +119,7 @@ pub enum JournalError {
         /// The run.
         run: RunId,
         /// The first event that is not legal.
-        source: Illegal,
+        source: Box<Illegal>,
     },
     /// The run under this id belongs to another workflow.
     #[error("run {run} is a run of workflow `{found}`, not of `{expected}`; choose another id")]
@@ -165,7 +165,7 @@ pub enum JournalError {
         /// The run.
         run: RunId,
         /// Why.
-        source: Illegal,
+        source: Box<Illegal>,
     },
 }
 

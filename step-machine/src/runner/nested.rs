@@ -13,7 +13,7 @@ use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::Observer;
-use crate::opening::Way;
+use crate::opening::{self, Way};
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
@@ -158,7 +158,7 @@ async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunI
         let mut state = lock(nested).get(&id).cloned();
         if let (None, Some(journal)) = (&state, &watch.journal) {
             let events = journal.load(&id).await?;
-            state = RunState::fold(&events).map_err(|source| JournalError::Corrupt { run: id.clone(), source })?;
+            state = opening::fold(&id, &events)?;
         }
         if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {
             return Ok((id, state));
