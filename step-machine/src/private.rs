@@ -1,12 +1,9 @@
-//! What the derives and macros write calls to. Not part of the public interface: it changes with the macro crate, which is why the
+//! What the derives write calls to. Not part of the public interface: it changes with the macro crate, which is why the
 //! two are released in one version.
 
-use std::error::Error;
-use std::path::Path;
 use std::time::Duration;
 
 use crate::machine::MachineBuilder;
-use crate::testing::{Update, resumable};
 use crate::workflow::{Plan, StepInfo, Workflow};
 
 pub fn machine<W: Workflow>() -> MachineBuilder<W> {
@@ -68,17 +65,6 @@ impl RetryAfter for Duration {
 impl RetryAfter for Option<Duration> {
     fn retry_after(&self) -> Option<Duration> {
         *self
-    }
-}
-
-/// What `assert_resumable!` does; `folder` is that of the user's crate.
-#[track_caller]
-#[expect(clippy::panic, reason = "an assertion")]
-pub fn assert_resumable<W: Workflow>(folder: &str, snapshot: &str) {
-    let checked = Update::from_env().and_then(|update| resumable::<W>(Path::new(folder).join(snapshot), update));
-    if let Err(error) = checked {
-        let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-        panic!("{error}{reason}");
     }
 }
 

@@ -48,6 +48,7 @@ mod parallel;
 #[cfg(unix)]
 mod process;
 mod readme;
+mod resumable;
 mod retry;
 mod rollback;
 mod rollback_left;

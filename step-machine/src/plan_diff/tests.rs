@@ -33,7 +33,6 @@ fn rename(step: &mut StepInfo, id: &str) {
     step.aliases.push(std::mem::replace(&mut step.id, id.to_owned()));
 }
 
-/// The lines of a diff, one of which at most is breaking by design of each test.
 fn lines(diff: &PlanDiff) -> Vec<String> {
     diff.to_string().lines().map(str::to_owned).collect()
 }
@@ -84,7 +83,11 @@ fn a_step_that_is_renamed_again_keeps_both_of_its_old_ids() {
     });
     assert_eq!(
         lines(&forgotten),
-        ["step `compile` is called `make` now", "breaking: step `make` is not found by its old id `build` any more",]
+        [
+            "step `compile` is called `make` now",
+            "breaking: step `make` is not found by its old id `build` any more (keep the alias, and the id \
+             that it had last with `id = ..`)",
+        ]
     );
     let turned = between(once, |plan| {
         plan.steps[1].id = "make".to_owned();

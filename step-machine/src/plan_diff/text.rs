@@ -47,7 +47,11 @@ impl fmt::Display for PlanDifference {
             }
             Self::Renamed { old, new } => write!(f, "step `{old}` is called `{new}` now"),
             Self::AliasAdded { step, alias } => write!(f, "step `{step}` is found by the old id `{alias}` too"),
-            Self::AliasLost { step, alias } => write!(f, "step `{step}` is not found by its old id `{alias}` any more"),
+            Self::AliasLost { step, alias } => write!(
+                f,
+                "step `{step}` is not found by its old id `{alias}` any more (keep the alias, and the id that it had \
+                 last with `id = ..`)"
+            ),
             Self::FirstId { step, old, new } => write!(
                 f,
                 "the first id of step `{step}` is `{new}` now, not `{old}`, from which its idempotency keys and the \

@@ -16,4 +16,6 @@ pub use case::{Attempts, Case, Injection};
 pub use exhaust::{ExhaustError, Exhausted, exhaust, exhaust_within};
 #[cfg(feature = "runner")]
 pub use mismatch::Mismatch;
+#[doc(hidden)]
+pub use resumable::assert_resumable;
 pub use resumable::{ResumableError, Update, resumable};

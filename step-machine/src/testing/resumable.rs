@@ -1,6 +1,7 @@
 //! Whether runs that are under way can go on with the enum as it is now.
 
 use std::env;
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -223,6 +224,18 @@ fn write(path: &Path, plan: &Plan) -> Result<(), ResumableError> {
     written.map_err(|source| ResumableError::Write { path: path.to_owned(), source })
 }
 
+/// What `assert_resumable!` does; `folder` is that of the user's crate.
+#[doc(hidden)]
+#[track_caller]
+#[expect(clippy::panic, reason = "an assertion")]
+pub fn assert_resumable<W: Workflow>(folder: &str, snapshot: &str) {
+    let checked = Update::from_env().and_then(|update| resumable::<W>(Path::new(folder).join(snapshot), update));
+    if let Err(error) = checked {
+        let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        panic!("{error}{reason}");
+    }
+}
+
 /// Asserts that every run that is under way, wherever it stands, can go on with the enum as it is now.
 ///
 /// It takes the workflow and the path of a snapshot, relative to the folder of your crate's `Cargo.toml`. The snapshot
@@ -261,11 +274,35 @@ fn write(path: &Path, plan: &Plan) -> Result<(), ResumableError> {
 #[macro_export]
 macro_rules! assert_resumable {
     ($workflow:ty, $snapshot:literal $(,)?) => {
-        $crate::private::assert_resumable::<$workflow>(::core::env!("CARGO_MANIFEST_DIR"), $snapshot)
+        $crate::testing::assert_resumable::<$workflow>(::core::env!("CARGO_MANIFEST_DIR"), $snapshot)
     };
     ($($other:tt)*) => {
         ::core::compile_error!(
             "`assert_resumable!` takes a workflow and the path of its snapshot as a text: `assert_resumable!(ProvisionStep, \"workflows/provision.json\")`"
         )
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Update;
+
+    #[test]
+    fn the_switch_is_heard_where_there_is_no_ci() {
+        let update = |switch, ci| Update::from_values(switch, ci).map_err(|error| error.to_string());
+        for ci in [None, Some(""), Some("0"), Some("false")] {
+            assert_eq!(update(None, ci), Ok(Update::Never));
+            assert_eq!(update(Some(""), ci), Ok(Update::Never));
+            assert_eq!(update(Some("0"), ci), Ok(Update::Never));
+            assert_eq!(update(Some("1"), ci), Ok(Update::Fitting));
+            assert_eq!(update(Some("breaking"), ci), Ok(Update::Breaking));
+        }
+        assert_eq!(update(Some("1"), Some("true")), Ok(Update::Never));
+        assert_eq!(update(Some("breaking"), Some("1")), Ok(Update::Never));
+        assert_eq!(
+            update(Some("yes"), None).unwrap_err(),
+            "STEP_MACHINE_UPDATE is `yes`; `1` writes snapshots that are missing or fit, `breaking` also those that do \
+             not, and `0` none"
+        );
+    }
 }

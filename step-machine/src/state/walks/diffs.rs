@@ -82,7 +82,7 @@ fn breaking(difference: &PlanDifference) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn a_plan_does_not_differ_from_itself(plan in plans()) {
