@@ -44,6 +44,7 @@ mod journal_damage;
 mod journal_faults;
 mod machine;
 mod observers;
+mod old_journals;
 mod parallel;
 #[cfg(unix)]
 mod process;

@@ -27,6 +27,7 @@ versions! {
     longer { Fetch, Build, Sign }
     ruled { #[step(timeout = "5m", undo)] Fetch, #[step(name = "Compile", weight = 3)] Build }
     renamed { #[step(alias = "fetch")] Download, Build }
+    renamed_again { #[step(id = "download", alias = "fetch")] Get, Build }
     linted { Fetch, Lint, Build }
     warned { Fetch, #[step(critical = false)] Build }
 }
@@ -141,6 +142,13 @@ fn a_step_that_came_after_the_first_version_is_missed_as_well() {
     }
     assert!(kept.with::<first::Release>(Update::Breaking).unwrap().is_breaking());
     assert!(kept.with::<first::Release>(Update::Never).unwrap().is_empty());
+}
+
+#[test]
+fn a_step_can_be_renamed_again_with_the_id_that_it_had_last() {
+    let kept = Kept::of::<renamed::Release>();
+    let diff = kept.with::<renamed_again::Release>(Update::Never).unwrap();
+    assert_eq!(diff.to_string(), "step `download`: name was \"Download\", is \"Get\"");
 }
 
 #[test]

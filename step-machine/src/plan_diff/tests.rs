@@ -19,7 +19,7 @@ fn changed(change: impl FnOnce(&mut Plan)) -> PlanDiff {
 fn between(old: Plan, change: impl FnOnce(&mut Plan)) -> PlanDiff {
     let mut new = old.clone();
     change(&mut new);
-    new.check().unwrap();
+    assert_eq!(new.check(), Ok(()));
     PlanDiff::between(&old, &new)
 }
 
@@ -41,7 +41,7 @@ fn lines(diff: &PlanDiff) -> Vec<String> {
 fn nothing_changed() {
     let diff = changed(|_| {});
     assert_eq!((diff.is_empty(), diff.is_breaking(), diff.to_string().as_str()), (true, false, ""));
-    assert_eq!(serde_json::to_value(&diff).unwrap(), json!({"workflow": "deploy", "differences": []}));
+    assert_eq!(json!(diff), json!({"workflow": "deploy", "differences": []}));
 }
 
 #[test]
