@@ -5,6 +5,7 @@ use std::fmt;
 use super::{RunState, StepState, TotalWeight};
 use crate::event::{Reason, StepRef, StepStatus};
 use crate::graph;
+use crate::plan_diff::{origin, successor};
 use crate::workflow::{Plan, SharedPlan, StepInfo};
 
 /// One way in which a plan does not fit a run that is under way.
@@ -89,9 +90,7 @@ impl RunState {
         let mut last: Option<(usize, &str)> = None;
         for index in (0..self.steps.len()).filter(|&index| self.steps[index].is_reached()) {
             let info = &self.plan.steps[index];
-            // A step that stands for another one of the run cannot stand for this one too.
-            let own = |&at: &usize| self.origin(&plan.steps[at]) == Some(index);
-            let Some(at) = plan.position(&info.id).filter(own) else {
+            let Some(at) = successor(&self.plan, index, plan) else {
                 changes.push(PlanChange::Lost { step: info.id.clone() });
                 continue;
             };
@@ -134,9 +133,7 @@ impl RunState {
 
     /// Where the step of a new plan stands in this run's plan, whatever it was called there.
     fn origin(&self, step: &StepInfo) -> Option<usize> {
-        std::iter::once(&step.id)
-            .chain(&step.aliases)
-            .find_map(|id| self.plan.steps.iter().position(|known| known.id == *id))
+        origin(&self.plan, step)
     }
 
     /// Holds `plan` in place of the one that says the same, and changes nothing else.
