@@ -79,6 +79,7 @@ pub struct Runner<'h, W, P> {
     pub(super) triggers: Vec<Trigger<'h>>,
     on_failure: Option<OnFailure>,
     deadline: Option<Duration>,
+    pub(super) stalled_after: Option<Duration>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -91,6 +92,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
             triggers: Vec::new(),
             on_failure: None,
             deadline: None,
+            stalled_after: None,
             workflow: PhantomData,
         }
     }
@@ -173,6 +175,16 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     /// not begun: the run is stuck.
     pub fn rollback_deadline(mut self, span: Duration) -> Self {
         self.settings.rollback_deadline = Some(span);
+        self
+    }
+
+    /// Sets the silence after which a step counts as stalled that declares none of its own: then a
+    /// [`stalled`](crate::event::Kind::Stalled) event tells of it, once a silence. Nothing else happens; nothing is told
+    /// while a body keeps the thread for itself, and of the wait before the next attempt.
+    ///
+    /// From outside, also where the process is gone, [`Journal::stalled`](crate::Journal::stalled) finds such runs.
+    pub fn stalled_after(mut self, silence: Duration) -> Self {
+        self.stalled_after = Some(silence);
         self
     }
 

@@ -8,6 +8,7 @@ use super::builder::Runner;
 use super::drive::{Drive, Halt};
 use super::handler::HandlerFor;
 use super::signals::watched;
+use super::stall;
 use crate::event::{Effect, FailureRecord, RunStatus};
 use crate::failure::{self, Cause, StepError};
 use crate::link::Shared;
@@ -52,7 +53,9 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
         let leave = Leave(shared);
-        let driven = watched(triggers, &shared.stop, run).await;
+        let limits = stall::limits(&shared.plan, self.stalled_after);
+        let stall = (!limits.is_empty()).then(|| stall::watch(shared.clone(), limits));
+        let driven = watched(triggers, stall, &shared.stop, run).await;
         std::mem::forget(leave);
         Driven(driven)
     }

@@ -199,6 +199,7 @@ impl Observer for Relay {
         let Some(parent) = self.parent.upgrade() else { return };
         let mut recorder = parent.lock();
         recorder.relay(event);
+        recorder.hear(self.index);
         let Some(progress) = event.progress.as_ref().filter(|_| self.is_forward && event.run == self.run) else {
             return;
         };
