@@ -3,8 +3,9 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use super::attempt::Halt;
 use super::builder::Runner;
-use super::drive::{Drive, Halt};
+use super::drive::Drive;
 use super::handler::HandlerFor;
 use super::signals::watched;
 use crate::event::{Effect, FailureRecord, RunStatus};
@@ -107,7 +108,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     }
 
     /// What stopped a run that only goes backwards any more.
-    fn earlier(&self, way: Way) -> Option<Halt<P::Error>> {
+    fn earlier(&self, way: Way) -> Option<Box<Halt<P::Error>>> {
         let recorder = self.shared.lock();
         let state = recorder.state();
         if way != Way::Back && state.status() != RunStatus::RollingBack {
@@ -115,7 +116,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         }
         let step = state.halted_step();
         let error = step.and_then(|step| state.steps()[step].error()).cloned();
-        Some(Halt { step, cause: Cause::Earlier { error: Box::new(error.unwrap_or_else(failure::cancelled)) } })
+        let cause = Cause::Earlier { error: Box::new(error.unwrap_or_else(failure::cancelled)) };
+        Some(Box::new(Halt { step, cause }))
     }
 
     /// Makes the run ready to go backwards, where it is to.

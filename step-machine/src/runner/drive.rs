@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::attempt::{Limit, Settings, Terms, Verdict, drive_step};
+use super::attempt::{Halt, Limit, Settings, Terms, Verdict, drive_step};
 use super::crew::Crew;
 use super::handler::{HandlerFor, Job};
 use super::ready::Ready;
@@ -26,12 +26,6 @@ pub(super) struct Drive<'r, W, P> {
     workflow: PhantomData<fn() -> W>,
 }
 
-/// What stopped a run, and in which step where it was in one.
-pub(super) struct Halt<E> {
-    pub(super) step: Option<usize>,
-    pub(super) cause: Cause<E>,
-}
-
 impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Settings, is_watched: bool) -> Self {
         let deadline = shared.plan.deadline.and_then(Limit::after);
@@ -47,7 +41,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// Runs what is left; what stopped it, where something did.
-    pub(super) async fn forward(&self) -> Option<Halt<P::Error>> {
+    pub(super) async fn forward(&self) -> Option<Box<Halt<P::Error>>> {
         let ready = Ready::new(self.shared.lock().state(), self.terms.settings.until);
         let halt = if self.shared.plan.parallel {
             Box::pin(self.side_by_side(ready)).await
@@ -58,12 +52,12 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// Why a run stops between steps, if it does.
-    fn held(&self) -> Option<Halt<P::Error>> {
+    fn held(&self) -> Option<Box<Halt<P::Error>>> {
         if self.shared.stop.is(Level::Finish) && !self.is_done() {
-            return Some(Halt { step: None, cause: Cause::Cancelled });
+            return Some(Box::new(Halt { step: None, cause: Cause::Cancelled }));
         }
         let deadline = self.terms.deadline.filter(|deadline| deadline.is_over() && !self.is_done())?;
-        Some(Halt { step: None, cause: Cause::Timeout { limit: deadline.span } })
+        Some(Box::new(Halt { step: None, cause: Cause::Timeout { limit: deadline.span } }))
     }
 
     /// Whether everything is settled that was to run.
@@ -76,7 +70,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// One step after the other, each in the place of the one before.
-    async fn in_order(&self, mut ready: Ready) -> Option<Halt<P::Error>> {
+    async fn in_order(&self, mut ready: Ready) -> Option<Box<Halt<P::Error>>> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), 0, Phase::Run);
         while let Some(index) = ready.next() {
             self.give_way().await;
@@ -88,14 +82,14 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
             match drive_step::<P::Dispatch, _>(handler, self.shared, &mut cx, &self.terms).await {
                 Verdict::Settled => ready.settled(index),
                 Verdict::Held => return None,
-                Verdict::Halted { begun, cause } => return Some(Halt { step: begun.then_some(index), cause: *cause }),
+                Verdict::Halted(halt) => return Some(halt),
             }
         }
         None
     }
 
     /// As many steps at once as are ready and as the limit allows.
-    async fn side_by_side(&self, mut ready: Ready) -> Option<Halt<P::Error>> {
+    async fn side_by_side(&self, mut ready: Ready) -> Option<Box<Halt<P::Error>>> {
         let limit = self.terms.settings.max_parallel.map_or(usize::MAX, NonZeroUsize::get);
         let (mut crew, mut halt) = (Crew::new(), None);
         loop {
@@ -121,15 +115,20 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
         }
     }
 
-    fn take_in(&self, index: usize, verdict: Verdict<P::Error>, ready: &mut Ready, halt: &mut Option<Halt<P::Error>>) {
+    fn take_in(
+        &self,
+        index: usize,
+        verdict: Verdict<P::Error>,
+        ready: &mut Ready,
+        halt: &mut Option<Box<Halt<P::Error>>>,
+    ) {
         match verdict {
             Verdict::Settled => ready.settled(index),
             Verdict::Held => {}
-            Verdict::Halted { begun, cause } => {
-                if self.terms.settings.cancel_siblings && !matches!(*cause, Cause::Cancelled) {
+            Verdict::Halted(next) => {
+                if self.terms.settings.cancel_siblings && !matches!(next.cause, Cause::Cancelled) {
                     self.shared.stop.raise(Level::Now);
                 }
-                let next = Halt { step: begun.then_some(index), cause: *cause };
                 if halt.as_ref().is_none_or(|first| self.comes_before(&next, first)) {
                     *halt = Some(next);
                 }
