@@ -3,8 +3,9 @@
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use super::attempt::{Halt, Limit, Settings, Terms, Verdict, drive_step};
 use super::crew::Crew;
@@ -92,6 +93,8 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     async fn side_by_side(&self, mut ready: Ready) -> Option<Box<Halt<P::Error>>> {
         let limit = self.terms.settings.max_parallel.map_or(usize::MAX, NonZeroUsize::get);
         let (mut crew, mut halt) = (Crew::new(), None);
+        // Built in the place where it stays, which a step that ends at once leaves to the next one.
+        let mut seat = Box::pin(None);
         loop {
             while crew.len() < limit
                 && let Some(index) = ready.next()
@@ -101,11 +104,16 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                     break;
                 }
                 let job = Job { shared: self.shared, index, terms: &self.terms };
-                let mut step = self.handler.launch(job);
+                seat.set(Some(self.handler.launch(job)));
                 // Most steps of a quick run end at once, and need no place among the others.
-                match poll_fn(|context| Poll::Ready(step.as_mut().poll(context))).await {
+                match poll_fn(|context| Poll::Ready(poll_seat(&mut seat, context))).await {
                     Poll::Ready(verdict) => self.take_in(index, verdict, &mut ready, &mut halt),
-                    Poll::Pending => crew.push(Box::pin(async move { (index, step.await) })),
+                    Poll::Pending => {
+                        let mut taken = std::mem::replace(&mut seat, Box::pin(None));
+                        let step =
+                            poll_fn(move |context| poll_seat(&mut taken, context).map(|verdict| (index, verdict)));
+                        crew.push(Box::pin(step));
+                    }
                 }
             }
             match crew.next().await {
@@ -145,5 +153,12 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
         let recorder = self.shared.lock();
         let ended = |halt: &Halt<P::Error>| halt.step.map(|step| recorder.step(step).ended());
         ended(next) < ended(first)
+    }
+}
+
+fn poll_seat<F: Future>(seat: &mut Pin<Box<Option<F>>>, context: &mut Context<'_>) -> Poll<F::Output> {
+    match seat.as_mut().as_pin_mut() {
+        Some(step) => step.poll(context),
+        None => Poll::Pending,
     }
 }
