@@ -51,7 +51,7 @@ impl Opening {
     }
 
     /// Begins a run of `plan`, or goes on with it where the journal has one under this id.
-    pub(crate) fn open<W: Workflow>(mut self, plan: SharedPlan, way: Way) -> Result<Recorder, JournalError> {
+    pub(crate) fn open<W: Workflow>(mut self, plan: SharedPlan, way: Way) -> Result<Box<Recorder>, JournalError> {
         let state = match &self.id {
             Some(id) => Self::history(self.watch.journal.as_deref(), id)?,
             None => None,
@@ -69,7 +69,7 @@ impl Opening {
         RunState::fold(&events).map_err(|source| JournalError::Corrupt { run: run.clone(), source })
     }
 
-    fn start(&mut self, plan: SharedPlan) -> Result<Recorder, JournalError> {
+    fn start(&mut self, plan: SharedPlan) -> Result<Box<Recorder>, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
         let has_news =
@@ -88,7 +88,7 @@ impl Opening {
         mut state: RunState,
         plan: SharedPlan,
         way: Way,
-    ) -> Result<Recorder, JournalError> {
+    ) -> Result<Box<Recorder>, JournalError> {
         let run = state.run().clone();
         if state.workflow() != W::NAME {
             let (found, expected) = (state.workflow().to_owned(), W::NAME.to_owned());

@@ -76,11 +76,11 @@ enum Fault {
 }
 
 impl Recorder {
-    /// Goes on from `state`.
+    /// Goes on from `state`. On the heap from the start, as it moves several times.
     #[inline]
-    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Self {
+    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        Self {
+        Box::new(Self {
             base: nanos(since.max(state.elapsed())),
             origin: watch.instant(),
             is_short: watch.journal.is_none(),
@@ -88,13 +88,13 @@ impl Recorder {
             watch,
             fault: Fault::None,
             family: None,
-        }
+        })
     }
 
     /// What takes the place of a writer that moves elsewhere, until its place is gone: it writes to nobody.
     pub(crate) fn stand_in(&self) -> Box<Self> {
         let state = RunState::new(self.state.run().clone(), self.state.shared_plan().clone(), self.state.started_at());
-        Box::new(Self::new(state, Watch::default(), self.state.started_at()))
+        Self::new(state, Watch::default(), self.state.started_at())
     }
 
     #[inline]

@@ -84,7 +84,7 @@ impl<W: Workflow> MachineBuilder<W> {
     ///
     /// A run that has completed is replayed: no body is called, and the recorded outputs are handed out.
     pub fn begin(self) -> Result<Machine<W, W::Start>, JournalError> {
-        Ok(Machine::new(Box::new(self.opening.open::<W>(W::plan().into(), Way::Forward)?)))
+        Ok(Machine::new(self.opening.open::<W>(W::plan().into(), Way::Forward)?))
     }
 }
 

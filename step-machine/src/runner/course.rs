@@ -28,14 +28,14 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     /// Goes on with an open run.
     pub(super) fn go_on(
         &mut self,
-        recorder: Recorder,
+        recorder: Box<Recorder>,
     ) -> impl Future<Output = Result<Report<W>, Failure<W, P::Error>>> {
         // A run that had completed before has its end already. The rest waits, without what only the start needs.
         let is_over = recorder.state().status() == RunStatus::Completed;
         let shared = Shared::new(recorder);
         async move {
             if is_over {
-                return report(Box::new(Shared::into_recorder(shared)));
+                return report(Shared::into_recorder(shared));
             }
             self.drive(&shared, Way::AsLeft).await.end(shared)
         }
@@ -62,7 +62,7 @@ pub(super) struct Driven<E>(Option<Box<(Cause<E>, FailureRecord)>>);
 impl<E: StepError> Driven<E> {
     /// Ends the run.
     pub(super) fn end<W: Workflow>(self, shared: Arc<Shared>) -> Result<Report<W>, Failure<W, E>> {
-        let recorder = Box::new(Shared::into_recorder(shared));
+        let recorder = Shared::into_recorder(shared);
         match self.0 {
             None => report(recorder),
             Some(halt) => {
