@@ -364,8 +364,9 @@ impl<'h, W: Workflow, P: HandlerFor<W> + 'h> IntoFuture for Runner<'h, W, P> {
     type Output = Result<Report<W>, Failure<W, P::Error>>;
     type IntoFuture = BoxFuture<'h, Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.execute())
+    fn into_future(mut self) -> Self::IntoFuture {
+        // By reference: an async method that takes a run by value has room for two of them.
+        Box::pin(async move { self.execute().await })
     }
 }
 

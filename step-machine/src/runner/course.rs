@@ -19,7 +19,7 @@ use crate::stop::Level;
 use crate::workflow::Workflow;
 
 impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
-    pub(super) async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
+    pub(super) async fn execute(&mut self) -> Result<Report<W>, Failure<W, P::Error>> {
         let plan = self.effective_plan();
         let recorder = std::mem::take(&mut self.opening).open::<W>(plan, Way::AsLeft)?;
         self.go_on(recorder).await
