@@ -32,7 +32,7 @@ pub(crate) struct Terms {
 }
 
 /// What a run keeps to.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     /// The steps that are left out, and why.
     pub(crate) skips: Vec<(usize, Text)>,

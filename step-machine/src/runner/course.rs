@@ -44,7 +44,7 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     /// Drives a run to its end.
     pub(super) async fn drive(&mut self, shared: &Arc<Shared>, way: Way) -> Driven<P::Error> {
         let triggers = std::mem::take(&mut self.triggers);
-        let settings = std::mem::take(&mut self.settings);
+        let settings = self.settings.clone();
         let drive = Drive::<W, P>::new(&self.handler, shared, settings, !triggers.is_empty());
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));

@@ -28,9 +28,9 @@ pub(super) struct Drive<'r, W, P> {
 }
 
 impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
-    pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Settings, is_watched: bool) -> Self {
+    pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Arc<Settings>, is_watched: bool) -> Self {
         let deadline = shared.plan.deadline.and_then(Limit::after);
-        let terms = Terms { deadline, settings: Arc::new(settings) };
+        let terms = Terms { deadline, settings };
         Self { handler, shared, terms, is_watched, workflow: PhantomData }
     }
 
@@ -43,11 +43,11 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
 
     /// Runs what is left; what stopped it, where something did.
     pub(super) async fn forward(&self) -> Option<Box<Halt<P::Error>>> {
-        let ready = Ready::new(self.shared.lock().state(), self.terms.settings.until);
+        let mut ready = Ready::new(self.shared.lock().state(), self.terms.settings.until);
         let halt = if self.shared.plan.parallel {
-            Box::pin(self.side_by_side(ready)).await
+            Box::pin(self.side_by_side(&mut ready)).await
         } else {
-            self.in_order(ready).await
+            self.in_order(&mut ready).await
         };
         halt.or_else(|| self.held())
     }
@@ -71,7 +71,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// One step after the other, each in the place of the one before.
-    async fn in_order(&self, mut ready: Ready) -> Option<Box<Halt<P::Error>>> {
+    async fn in_order(&self, ready: &mut Ready) -> Option<Box<Halt<P::Error>>> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), 0, Phase::Run);
         while let Some(index) = ready.next() {
             self.give_way().await;
@@ -90,7 +90,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// As many steps at once as are ready and as the limit allows.
-    async fn side_by_side(&self, mut ready: Ready) -> Option<Box<Halt<P::Error>>> {
+    async fn side_by_side(&self, ready: &mut Ready) -> Option<Box<Halt<P::Error>>> {
         let limit = self.terms.settings.max_parallel.map_or(usize::MAX, NonZeroUsize::get);
         let (mut crew, mut halt) = (Crew::new(), None);
         // Built in the place where it stays, which a step that ends at once leaves to the next one.
@@ -107,7 +107,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                 seat.set(Some(self.handler.launch(job)));
                 // Most steps of a quick run end at once, and need no place among the others.
                 match poll_fn(|context| Poll::Ready(poll_seat(&mut seat, context))).await {
-                    Poll::Ready(verdict) => self.take_in(index, verdict, &mut ready, &mut halt),
+                    Poll::Ready(verdict) => self.take_in(index, verdict, ready, &mut halt),
                     Poll::Pending => {
                         let mut taken = std::mem::replace(&mut seat, Box::pin(None));
                         let step =
@@ -117,7 +117,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                 }
             }
             match crew.next().await {
-                Some((index, verdict)) => self.take_in(index, verdict, &mut ready, &mut halt),
+                Some((index, verdict)) => self.take_in(index, verdict, ready, &mut halt),
                 None => return halt,
             }
         }

@@ -10,7 +10,8 @@ use crate::state::RunState;
 pub(crate) enum Ready {
     /// One after the other: those that are left of a sequence, or all of a plan whose steps need nothing.
     Line(Range<usize>),
-    Graph(Graph),
+    // Boxed, as it is larger than all that most runs need.
+    Graph(Box<Graph>),
 }
 
 /// What waits for what.
@@ -26,7 +27,7 @@ impl Ready {
     /// What is left to run of a run at `state`, as far as `until`.
     pub(crate) fn new(state: &RunState, until: Option<usize>) -> Self {
         if state.plan().parallel && (until.is_some() || !is_untouched_and_free(state)) {
-            return Self::Graph(Graph::new(state, until));
+            return Self::Graph(Box::new(Graph::new(state, until)));
         }
         let end = until.map_or(state.steps().len(), |last| last + 1);
         let first = state.steps().iter().position(|step| !step.status().is_settled());
