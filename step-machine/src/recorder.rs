@@ -85,13 +85,14 @@ enum Fault {
 }
 
 impl Recorder {
-    /// Goes on from `state`; where there is a journal, under the lease that it gave.
+    /// Goes on from `state`; where there is a journal, under the lease that it gave. On the heap from the start, as it
+    /// moves several times.
     #[inline]
-    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Self {
+    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
         let Watch { clock, journal, observers } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
-        Self {
+        Box::new(Self {
             base: nanos(since.max(state.elapsed())),
             origin: instant(clock.as_deref()),
             is_short: book.is_none(),
@@ -104,7 +105,7 @@ impl Recorder {
             #[cfg(feature = "runner")]
             heard: None,
             family: None,
-        }
+        })
     }
 
     /// Whether nobody needs events: then none is built.
@@ -116,7 +117,7 @@ impl Recorder {
     /// What takes the place of a writer that moves elsewhere, until its place is gone: it writes to nobody.
     pub(crate) fn stand_in(&self) -> Box<Self> {
         let state = RunState::new(self.state.run().clone(), self.state.shared_plan().clone(), self.state.started_at());
-        Box::new(Self::new(state, Watch::default(), self.state.started_at(), None))
+        Self::new(state, Watch::default(), self.state.started_at(), None)
     }
 
     #[inline]

@@ -13,8 +13,10 @@ use crate::workflow::Plan;
 
 /// The silence after which each step counts as stalled; none where no step ever does.
 pub(super) fn limits(plan: &Plan, default: Option<Duration>) -> Vec<Option<Duration>> {
-    let limits: Vec<_> = plan.steps.iter().map(|step| step.stalled_after.or(default)).collect();
-    if limits.iter().all(Option::is_none) { Vec::new() } else { limits }
+    if default.is_none() && plan.steps.iter().all(|step| step.stalled_after.is_none()) {
+        return Vec::new();
+    }
+    plan.steps.iter().map(|step| step.stalled_after.or(default)).collect()
 }
 
 /// Tells once of each silence that is longer than its limit, as long as it is polled.
