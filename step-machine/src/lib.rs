@@ -69,6 +69,7 @@
 //! - [`StepContext`]: what a step's body may do.
 //! - [`Preview`]: what a run would do; as data, as text and as a diagram.
 //! - [`testing`]: breaks a workflow on purpose, and checks what it does then.
+//! - [`assert_resumable!`]: a test that runs under way can go on with the enum as it is now; [`PlanDiff`] is what changed.
 //!
 //! # Features
 //!
@@ -91,6 +92,7 @@ mod link;
 mod machine;
 pub mod observe;
 mod opening;
+mod plan_diff;
 mod policy;
 pub mod preview;
 #[doc(hidden)]
@@ -109,7 +111,6 @@ mod state;
 #[cfg(feature = "runner")]
 mod stop;
 mod sync;
-#[cfg(feature = "runner")]
 pub mod testing;
 pub mod time;
 mod turn;
@@ -123,6 +124,7 @@ pub use journal::SqliteJournal;
 pub use journal::{Journal, JournalError, MemoryJournal};
 pub use machine::{Done, End, Entry, Finished, Guard, Machine, MachineBuilder, Returns, RunsAt, Settled, Todo};
 pub use observe::Observer;
+pub use plan_diff::{PlanDiff, PlanDifference};
 pub use policy::{OnFailure, Retry};
 pub use preview::Preview;
 pub use report::{Failure, Report, Unfinished};

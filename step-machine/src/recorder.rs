@@ -275,6 +275,14 @@ impl Recorder {
         self.is_deferred || self.flush()
     }
 
+    /// Records several events that the journal gets in one.
+    pub(crate) fn together(&mut self, record: impl FnOnce(&mut Self) -> bool) -> bool {
+        let was_deferred = std::mem::replace(&mut self.is_deferred, true);
+        let is_recorded = record(self);
+        self.is_deferred = was_deferred;
+        is_recorded && (was_deferred || self.flush())
+    }
+
     /// From here on whoever drives the run waits for the journal where it matters, and not each event by itself.
     #[cfg(feature = "runner")]
     pub(crate) fn defer(&mut self) {

@@ -94,6 +94,21 @@ impl Recorder {
         })
     }
 
+    /// Settles a step as the run has settled it that this one is a copy of.
+    pub(crate) fn settle_forked(
+        &mut self,
+        index: usize,
+        status: StepStatus,
+        message: Option<Text>,
+        output: Option<Box<Value>>,
+    ) -> bool {
+        self.end_step(index, |end| {
+            (end.status, end.reason) = (status, Some(Reason::Forked));
+            (end.message, end.output) = (message, output);
+            (end.duration, end.attempt_duration) = (Duration::ZERO, Duration::ZERO);
+        })
+    }
+
     fn end_step(&mut self, index: usize, set: impl FnOnce(&mut StepEnd)) -> bool {
         let now = self.elapsed();
         let mut end = end(self.state(), index, now);

@@ -11,7 +11,7 @@ use super::signals::watched;
 use crate::event::{Effect, FailureRecord, RunStatus};
 use crate::failure::{self, Cause, StepError};
 use crate::link::Shared;
-use crate::opening::Way;
+use crate::opening::{Found, Way};
 use crate::policy::OnFailure;
 use crate::recorder::Recorder;
 use crate::report::{Failure, Report};
@@ -23,11 +23,8 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         let plan = self.effective_plan();
         let mut opening = std::mem::take(&mut self.opening);
         opening.is_deferred = true;
-        let claimed = match opening.claim() {
-            Some(claim) => Some(claim.await?),
-            None => None,
-        };
-        let recorder = opening.open::<W>(claimed, plan, Way::AsLeft)?;
+        let found = if opening.watch.journal.is_some() { Box::pin(opening.find()).await? } else { Found::default() };
+        let recorder = opening.open::<W>(found, plan, Way::AsLeft)?;
         self.go_on(recorder).await
     }
 

@@ -120,12 +120,10 @@ impl StepContext {
             }
             _ => {}
         }
-        let mut recorder = match (opening.claim(), state) {
-            (Some(claim), _) => opening.open::<W>(Some(claim.await?), plan, way)?,
-            // Only this process knows of it.
-            (None, Some(state)) => opening.resume::<W>(state, plan, way, None)?,
-            (None, None) => opening.open::<W>(None, plan, way)?,
-        };
+        let mut found = Box::pin(opening.find()).await?;
+        // Without a journal only this process knows of it.
+        found.state = found.state.or(state);
+        let mut recorder = opening.open::<W>(found, plan, way)?;
         recorder.nest(nested);
         // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
         let outer = parent.stop.clone();

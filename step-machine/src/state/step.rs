@@ -99,6 +99,20 @@ impl StepState {
         self.details.get_or_insert_default()
     }
 
+    /// Takes back that it is settled; what it told, and how often it was tried, stays.
+    pub(super) fn run_again(&mut self) {
+        self.status = StepStatus::Pending;
+        self.reason = None;
+        self.fraction = 0.0;
+        self.waiting = false;
+        if let Some(details) = &mut self.details {
+            details.output = None;
+            details.error = None;
+            details.skipped_because = None;
+        }
+        self.forget_tasks();
+    }
+
     /// The status of the step.
     #[inline]
     pub fn status(&self) -> StepStatus {

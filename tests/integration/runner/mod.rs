@@ -4,6 +4,7 @@ mod context;
 mod faults;
 mod graph;
 mod inside;
+pub(crate) mod kept;
 mod nested;
 mod resume;
 mod retry;

@@ -88,14 +88,11 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     let mut runner = set_up(scene, runner);
     let mut opening = std::mem::take(&mut runner.opening);
     opening.is_deferred = true;
-    let claimed = match opening.claim() {
-        Some(claim) => match claim.await {
-            Ok(claimed) => Some(claimed),
-            Err(error) => return (End::Journal(error), None),
-        },
-        None => None,
+    let found = match opening.find().await {
+        Ok(found) => found,
+        Err(error) => return (End::Journal(error), None),
     };
-    let recorder = match opening.open::<Any>(claimed, scene.plan.clone().into(), Way::AsLeft) {
+    let recorder = match opening.open::<Any>(found, scene.plan.clone().into(), Way::AsLeft) {
         Ok(recorder) => recorder,
         Err(error) => return (End::Journal(error), None),
     };
