@@ -77,6 +77,7 @@
 //! - `runner` (default): [`Runner`], which drives a workflow on tokio.
 //! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
+//! - `sqlite`: [`SqliteJournal`], a journal in one file.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -118,6 +119,8 @@ mod workflow;
 pub use context::{StepContext, Task};
 pub use event::Event;
 pub use failure::{Cause, ContextError, FailureContext, StepError};
+#[cfg(feature = "sqlite")]
+pub use journal::SqliteJournal;
 pub use journal::{Journal, JournalError, MemoryJournal};
 pub use machine::{Done, End, Entry, Finished, Guard, Machine, MachineBuilder, Returns, RunsAt, Settled, Todo};
 pub use observe::Observer;

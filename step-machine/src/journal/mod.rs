@@ -2,10 +2,14 @@
 
 mod digest;
 mod error;
+#[cfg(feature = "sqlite")]
+mod host;
 mod lease;
 mod memory;
 mod query;
 mod reply;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +20,8 @@ pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
 pub use memory::MemoryJournal;
 pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Finding, SqliteJournal, SqliteOptions, Synchronous};
 
 use crate::event::Event;
 use crate::run_id::RunId;
