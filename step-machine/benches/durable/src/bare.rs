@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 /// A file with one table, set up as a journal is: WAL, and each commit waited for.
-pub fn open(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -15,7 +15,7 @@ pub fn open(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// One commit for each of so many steps, of 128 bytes.
-pub fn chain(connection: &Connection, steps: u32) -> rusqlite::Result<Duration> {
+pub(crate) fn chain(connection: &Connection, steps: u32) -> rusqlite::Result<Duration> {
     let body = [b'x'; 128];
     let since = Instant::now();
     for _ in 0..steps {

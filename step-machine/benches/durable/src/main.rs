@@ -13,10 +13,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Parser, Subcommand};
 use step_machine::journal::{Append, Claim, RunQuery};
-use step_machine::{Journal, RunState, SqliteJournal, Workflow};
+use step_machine::{Event, Journal, RunId, RunState, SqliteJournal};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use workflows::{Chain10, Chain100, Chain1000, Chain10000, Nothing, typed_100};
+use workflows::{Chain10, Chain100, Chain1000, Nothing, typed_100};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -155,12 +155,46 @@ fn grow(dir: &TempDir) -> Outcome {
             println!("{:>7}   {took:>8.1}   {:>8.2}", $steps, folded.as_secs_f64() * 1e3);
         })*};
     }
-    measure!(Chain10 10, Chain100 100, Chain1000 1000, Chain10000 10_000);
+    measure!(Chain10 10, Chain100 100, Chain1000 1000);
+    long(&journal, 10_000)?;
     println!("runs in the file: ms to open, to list what is unfinished, to load one of 100 steps, to claim one; µs a step of the next; s to prune all");
     for runs in [1, 100, 10_000] {
         file_of(&dir.path().join(format!("many-{runs}.db")), runs, &runtime)?;
     }
     Ok(())
+}
+
+/// A run of more steps than an enum has, written event by event, two at once as a runner does.
+fn long(journal: &SqliteJournal, steps: usize) -> Outcome {
+    let events = events_of(steps)?;
+    let lease = journal.claim(&Claim::of(&events[0].run)).wait()?.lease;
+    let since = Instant::now();
+    for pair in events.chunks(2) {
+        journal.append(Append::new(&lease, pair)).wait()?;
+    }
+    let took = micros(since.elapsed(), steps);
+    let since = Instant::now();
+    let state = RunState::fold(&journal.load(&lease.run).wait()?)?;
+    let folded = since.elapsed().as_secs_f64() * 1e3;
+    assert!(state.is_some_and(|state| state.steps().iter().all(|step| step.status().is_settled())));
+    println!("{steps:>7}   {took:>8.1}   {folded:>8.2}   appended without a runner");
+    Ok(())
+}
+
+fn events_of(steps: usize) -> Outcome<Vec<Event>> {
+    let plan: Vec<String> = (0..steps).map(|step| format!(r#"{{"id":"s{step}","name":"S{step}"}}"#)).collect();
+    let plan = format!(r#"{{"workflow":"long","steps":[{}]}}"#, plan.join(","));
+    let event = |seq: usize, rest: &str| {
+        let header = r#""v":1,"run":"long","workflow":"long","at":"2026-01-01T00:00:00Z","elapsed_ms":0.0"#;
+        Event::from_json(&format!(r#"{{{header},"seq":{seq},{rest}}}"#))
+    };
+    let mut events = vec![event(1, &format!(r#""type":"run_start","plan":{plan}"#))?];
+    for step in 0..steps {
+        events.push(event(2 * step + 2, &format!(r#""type":"step_start","step":"s{step}","attempt":1"#))?);
+        let end = r#""status":"completed","attempt":1,"duration_ms":0.0,"attempt_duration_ms":0.0"#;
+        events.push(event(2 * step + 3, &format!(r#""type":"step_end","step":"s{step}",{end}"#))?);
+    }
+    Ok(events)
 }
 
 fn file_of(path: &Path, runs: usize, runtime: &Runtime) -> Outcome {
@@ -171,7 +205,7 @@ fn file_of(path: &Path, runs: usize, runtime: &Runtime) -> Outcome {
     };
     let replies: Vec<_> = (1..runs)
         .map(|run| {
-            let run = step_machine::RunId::from(format!("run-{run}"));
+            let run = RunId::from(format!("run-{run}"));
             let events: Vec<_> = pattern.iter().cloned().map(|event| moved(event, &run)).collect();
             let lease = journal.claim(&Claim::of(run)).wait()?.lease;
             let mut append = Append::new(&lease, &events);
@@ -246,7 +280,7 @@ fn park(dir: &TempDir, runs: usize) -> Outcome {
 }
 
 /// The same event in another run.
-fn moved(mut event: step_machine::Event, run: &step_machine::RunId) -> step_machine::Event {
+fn moved(mut event: Event, run: &RunId) -> Event {
     event.run = run.clone();
     event
 }

@@ -5,16 +5,16 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use step_machine::{Failure, SqliteJournal, StepContext, Workflow};
+use step_machine::{Failure, SqliteJournal, StepContext};
 use tokio::sync::Semaphore;
 
 type Done = Result<(), Infallible>;
 
 /// What the steps do: nothing, or wait where runs are to be parked.
 #[derive(Clone, Default)]
-pub struct Nothing {
+pub(crate) struct Nothing {
     /// A step of this id waits for a permit.
-    pub gate: Option<(&'static str, Arc<Semaphore>)>,
+    pub(crate) gate: Option<(&'static str, Arc<Semaphore>)>,
 }
 
 impl Nothing {
