@@ -11,6 +11,8 @@ CREATE TABLE owner (
 CREATE TABLE run (
   key INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
+  -- The CRC-32 of the id: finds the run where the index of ids is damaged, so that it does not seem to be none.
+  id_check INTEGER NOT NULL,
   -- Null until the first event.
   workflow TEXT,
   status TEXT,
@@ -27,6 +29,7 @@ CREATE TABLE run (
   abandoned_at TEXT
 ) STRICT;
 
+CREATE INDEX run_id_check ON run (id_check);
 CREATE INDEX run_unfinished ON run (status) WHERE status IN ('running', 'rolling_back');
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
 CREATE INDEX run_owner ON run (owner) WHERE owner IS NOT NULL;
