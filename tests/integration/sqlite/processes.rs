@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use step_machine::journal::{Append, Claim};
-use step_machine::{Journal, JournalError};
+use step_machine::journal::{Append, Claim, Synchronous};
+use step_machine::{Journal, JournalError, SqliteJournal};
 
 use super::{append, claim, events, open};
 
@@ -96,25 +96,29 @@ fn a_run_of_a_process_that_was_killed_is_taken_over_at_once() {
     assert_eq!(owners, 1);
 }
 
+/// Another process that was put to sleep; `None` where that was within a commit, which holds up everybody.
+#[cfg(unix)]
+fn asleep(path: &Path) -> Option<(Other, SqliteJournal)> {
+    let options = SqliteJournal::options().synchronous(Synchronous::Normal);
+    let journal = options.busy_timeout(Duration::from_millis(200)).open(path).unwrap();
+    let other = Other::start(path);
+    other.signal("STOP");
+    match journal.claim(&Claim::of("r")).wait() {
+        Err(JournalError::Owned { .. }) => Some((other, journal)),
+        Err(JournalError::Write { .. }) => None,
+        unexpected => panic!("{unexpected:?}"),
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_process_that_sleeps_keeps_its_run_and_one_that_wakes_after_a_take_over_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.db");
-    let journal = open(&path);
-    let own = claim(&journal, "own");
-    // Stopped within a commit it would hold up everybody: tried again where that was so.
-    let (mut other, claimed) = loop {
-        let other = Other::start(&path);
-        other.signal("STOP");
-        if journal.append(Append::new(&own, &[])).wait().is_err() {
-            panic!("the other process was stopped while it wrote");
-        }
-        assert!(matches!(journal.claim(&Claim::of("r")).wait(), Err(JournalError::Owned { .. })));
-        let mut force = Claim::of("r");
-        force.take_over = true;
-        break (other, journal.claim(&force).wait().unwrap());
-    };
+    let paths = (0..20).map(|at| folder.path().join(format!("runs-{at}.db")));
+    let (mut other, journal) = paths.into_iter().find_map(|path| asleep(&path)).unwrap();
+    let mut force = Claim::of("r");
+    force.take_over = true;
+    let claimed = journal.claim(&force).wait().unwrap();
     let next = claimed.events.len();
     append(&journal, &claimed.lease, &events("r", next as u64 + 1)[next..]);
     other.signal("CONT");
