@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use step_machine::journal::{Append, Claim, Synchronous};
-use step_machine::{Journal, JournalError, SqliteJournal};
+use step_machine::journal::{Append, Claim};
+use step_machine::{Journal, JournalError};
+#[cfg(unix)]
+use step_machine::{SqliteJournal, journal::Synchronous};
 
 use super::{append, claim, events, open};
 
