@@ -27,7 +27,10 @@ fn workflow(code: &mut String, name: &str, steps: usize) -> std::fmt::Result {
 
 /// A chain driven with the typed machine.
 fn typed(code: &mut String, steps: usize) -> std::fmt::Result {
-    writeln!(code, "pub(crate) fn typed_{steps}(journal: SqliteJournal) -> Result<(), Failure<Chain{steps}, Infallible>> {{")?;
+    writeln!(
+        code,
+        "pub(crate) fn typed_{steps}(journal: SqliteJournal) -> Result<(), Failure<Chain{steps}, Infallible>> {{"
+    )?;
     writeln!(code, "let run = Chain{steps}::machine().journal(journal).begin()?;")?;
     for step in 0..steps {
         writeln!(code, "let run = run.step(chain{steps}::S{step}, |_| Ok(()))?;")?;

@@ -157,7 +157,9 @@ fn grow(dir: &TempDir) -> Outcome {
     }
     measure!(Chain10 10, Chain100 100, Chain1000 1000);
     long(&journal, 10_000)?;
-    println!("runs in the file: ms to open, to list what is unfinished, to load one of 100 steps, to claim one; µs a step of the next; s to prune all");
+    println!(
+        "runs in the file: ms to open, to list what is unfinished, to load one of 100 steps, to claim one; µs a step of the next; s to prune all"
+    );
     for runs in [1, 100, 10_000] {
         file_of(&dir.path().join(format!("many-{runs}.db")), runs, &runtime)?;
     }
@@ -264,12 +266,15 @@ fn park(dir: &TempDir, runs: usize) -> Outcome {
             runtime.spawn(async move { Chain10::run(&*handler).journal(journal).await.map(drop) })
         })
         .collect();
-    while journal.list(&RunQuery::unfinished().limit(runs)).wait()?.iter().filter(|run| run.percentage >= 50.0).count() < runs
+    while journal.list(&RunQuery::unfinished().limit(runs)).wait()?.iter().filter(|run| run.percentage >= 50.0).count()
+        < runs
     {
         std::thread::sleep(Duration::from_millis(100));
     }
     let each = (resident()? - before) / runs;
-    println!("{each} bytes for each of {runs} runs of 10 steps that wait in their sixth step, with the task and its future");
+    println!(
+        "{each} bytes for each of {runs} runs of 10 steps that wait in their sixth step, with the task and its future"
+    );
     gate.add_permits(runs);
     runtime.block_on(async {
         for task in tasks {
