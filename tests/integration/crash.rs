@@ -128,7 +128,8 @@ async fn a_rollback_goes_on_backwards_wherever_its_process_dies() {
     let crashed = crash_everywhere(async |crash: Crash| {
         let world = World { fails: true, ..World::default() };
         let failure = crash.run(|| Outer::run(&world).on_failure(OnFailure::Rollback)).await?.unwrap_err();
-        assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack);
+        // One that was over when its process died does not go on.
+        assert!(failure.state().is_none_or(|state| state.status() == RunStatus::RolledBack));
         let undone = world.undone.load(Ordering::Relaxed);
         assert!((3..=4).contains(&undone), "{undone} undos, {:?}", crash.death());
         Ok(())

@@ -186,12 +186,12 @@ impl Crash {
             let after = Mortal { kept: left.clone(), ..Mortal::new(None) };
             let before = settled(&left)?;
             let ended = life(&after, make()).await.ok_or(Crashing::Hangs)?;
-            self.compare(state_of(&ended)?)?;
+            self.compare(&kept(&left, &ended)?)?;
             check_record(&left, before)?;
             self.leave(journal.writes());
             return Ok(ended);
         };
-        let end = End::of(state_of(&ended)?);
+        let end = End::of(&kept(&journal.kept, &ended)?);
         *lock(&self.seen) = Some(Seen { writes: journal.writes(), end: Some(end) });
         Ok(ended)
     }
@@ -213,11 +213,15 @@ impl Crash {
     }
 }
 
-fn state_of<W, E>(ended: &Result<Report<W>, Failure<W, E>>) -> Result<&RunState, Crashing> {
-    match ended {
-        Ok(report) => Ok(report.state()),
-        Err(failure) => failure.state().ok_or_else(|| Crashing::NoRun { message: format!("{failure}") }),
-    }
+/// Where the run stands by its journal: one that was over before has no other state.
+fn kept<W, E>(journal: &MemoryJournal, ended: &Result<Report<W>, Failure<W, E>>) -> Result<RunState, Crashing> {
+    let run = match ended {
+        Ok(report) => report.run(),
+        Err(failure) => &failure.context().record().run,
+    };
+    let state = RunState::fold(&journal.load(run).wait()?);
+    let state = state.map_err(|error| Crashing::Record { message: error.to_string() })?;
+    state.ok_or_else(|| Crashing::NoRun { message: ended.as_ref().err().map(ToString::to_string).unwrap_or_default() })
 }
 
 /// One process: what it ended with, or nothing where it died.
