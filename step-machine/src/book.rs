@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::journal::{Append, Journal, JournalError, Lease, Reply, Waiting};
+use crate::secret;
 use crate::state::Saved;
 
 /// The way of a run's events to its journal: recorded, given to it, acknowledged.
@@ -124,7 +125,11 @@ impl Book {
                 let kept = self.events.iter().take_while(|event| event.seq <= settled.upto).count();
                 self.saved.drain(..kept);
                 self.sent -= kept;
-                let kept: Vec<Event> = self.events.drain(..kept).collect();
+                let mut kept: Vec<Event> = self.events.drain(..kept).collect();
+                // What was sealed is for the journal alone.
+                for event in &mut kept {
+                    secret::withhold(&mut event.kind, None);
+                }
                 if kept.last().is_some_and(Event::is_run_end) {
                     self.lease = None;
                 }

@@ -76,6 +76,7 @@
 //! - `runner` (default): [`Runner`], which drives a workflow on tokio.
 //! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
+//! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -104,6 +105,7 @@ mod run_id;
 pub mod runner;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod secret;
 mod state;
 #[cfg(feature = "runner")]
 mod stop;

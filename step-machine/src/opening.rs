@@ -1,5 +1,6 @@
 //! How a run begins, or goes on: what both drives ask for in the same words.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -108,7 +109,7 @@ impl Opening {
         plan: SharedPlan,
         way: Way,
     ) -> Result<Recorder, JournalError> {
-        let Some(Claimed { lease, events }) = claimed else {
+        let Some(Claimed { lease, mut events }) = claimed else {
             return match (self.start, &self.id) {
                 (Start::Kept, Some(run)) => Err(JournalError::NotFound { run: run.clone() }),
                 _ => self.start(plan, None),
@@ -116,6 +117,11 @@ impl Opening {
         };
         let run = lease.run.clone();
         let hold = Hold { journal: self.watch.journal.clone(), lease: Some(lease) };
+        self.watch.secrecy.check(&run, &plan)?;
+        // A run that is not to go on from here is told so, whatever its secrets are sealed with.
+        if self.start != Start::New && events.first().is_some_and(|first| first.workflow == W::NAME) {
+            self.watch.secrecy.open(&mut events)?;
+        }
         let state = fold(&run, &events)?;
         match (state, self.start) {
             (Some(_), Start::New) => Err(JournalError::Exists { run }),
@@ -125,14 +131,24 @@ impl Opening {
         }
     }
 
+    /// The labels as they may be read.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.iter().cloned().collect();
+        self.watch.secrecy.redact_labels(&mut labels);
+        labels
+    }
+
     fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Recorder, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
         let has_news =
             !self.watch.is_idle() || self.parent.is_some() || !self.labels.is_empty() || self.input.is_some();
+        let (labels, mut input) = (self.labels(), self.input.take());
+        if let Some(input) = &mut input {
+            self.watch.secrecy.redact_value(input);
+        }
         let mut recorder = self.recorder(RunState::new(run, plan.clone(), now), now, hold);
         if has_news {
-            let (labels, input) = (self.labels.into_iter().collect(), self.input);
             recorder.announce(RunStart { plan, parent: self.parent, labels, input })?;
         }
         Ok(recorder)
@@ -265,6 +281,26 @@ macro_rules! setters {
         /// Keeps the run in `journal`: under an id that it has, the run goes on where it was.
         pub fn journal(mut self, journal: impl $crate::journal::Journal + 'static) -> Self {
             self.opening.watch.journal = Some(std::sync::Arc::new(journal));
+            self
+        }
+
+        /// Seals what steps marked `secret` hand on with `codec`, before the journal has it, and opens it when the run
+        /// goes on. A run that has such a step and a journal needs one, or fails with
+        /// [`JournalError::NoCodec`](crate::JournalError::NoCodec) before it begins. Runs that are nested in this one
+        /// have it too.
+        pub fn codec(mut self, codec: impl $crate::journal::Codec + 'static) -> Self {
+            self.opening.watch.secrecy.set_codec(codec);
+            self
+        }
+
+        /// Records `[redacted]` in place of what stands under `key`, whatever its case, in labels, and at any depth in
+        /// the input and in what steps tell machines by `metadata`; may be called several times. Runs that are nested
+        /// in this one do the same.
+        ///
+        /// Neither journal, nor observers, nor the state of the run have the value then, and no run is found by such a
+        /// label. Texts are not searched: messages, lines of output and errors are recorded as they are.
+        pub fn redact(mut self, key: impl AsRef<str>) -> Self {
+            self.opening.watch.secrecy.redact(key.as_ref());
             self
         }
 

@@ -59,7 +59,8 @@ impl Recorder {
 
     /// Settles a step as completed with its output.
     pub(crate) fn complete_step_with(&mut self, index: usize, output: Box<Value>) -> bool {
-        self.end_step(index, |end| end.output = Some(output))
+        let secret = self.state().plan().steps[index].secret;
+        self.end_step(index, |end| (end.output, end.secret) = (Some(output), secret))
     }
 
     /// Settles a step as failed: a critical one stops the run, any other counts as skipped.
@@ -172,5 +173,7 @@ fn end(state: &RunState, index: usize, elapsed: u64) -> StepEnd {
         attempt_duration: since(step.attempt_started()),
         error: None,
         output: None,
+        secret: false,
+        sealed: None,
     }
 }

@@ -1,21 +1,27 @@
 //! Where the events of runs are kept.
 
+mod codec;
 mod digest;
 mod error;
 mod lease;
 mod memory;
 mod query;
 mod reply;
+#[cfg(feature = "seal")]
+mod seal;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub use codec::{Codec, CodecError, SealContext};
 pub use digest::Digest;
 pub use error::{BoxError, JournalError};
 pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
 pub use memory::MemoryJournal;
 pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
+#[cfg(feature = "seal")]
+pub use seal::{KeyError, SealKey, Sealer};
 
 use crate::event::Event;
 use crate::run_id::RunId;

@@ -53,7 +53,7 @@ impl<W> fmt::Debug for MachineBuilder<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MachineBuilder")
             .field("id", &self.opening.id)
-            .field("labels", &self.opening.labels)
+            .field("labels", &self.opening.labels())
             .finish_non_exhaustive()
     }
 }

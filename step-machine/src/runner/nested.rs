@@ -26,8 +26,8 @@ impl StepContext {
     /// Runs another workflow inside this step.
     ///
     /// Its events go to the observers of this run as well, under an id that begins with this run's; its progress is
-    /// the step's. It keeps to this run's journal and stops, and to its clock
-    /// unless it has one of its own. Its failure is this step's error where the body
+    /// the step's. It keeps to this run's journal and stops, to what is
+    /// redacted in it, and to its clock and codec unless it has its own. Its failure is this step's error where the body
     /// hands it on.
     ///
     /// When the step is tried again, the nested run goes on where it was. In an undo this takes back what the nested
@@ -149,6 +149,7 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
     if watch.clock.is_none() {
         watch.clock = recorder.own_clock();
     }
+    watch.secrecy.inherit(recorder.secrecy());
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
@@ -157,7 +158,8 @@ async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunI
         let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
         let mut state = lock(nested).get(&id).cloned();
         if let (None, Some(journal)) = (&state, &watch.journal) {
-            let events = journal.load(&id).await?;
+            let mut events = journal.load(&id).await?;
+            watch.secrecy.open(&mut events)?;
             state = opening::fold(&id, &events)?;
         }
         if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {

@@ -8,6 +8,7 @@ mod nested;
 mod resume;
 mod retry;
 mod rollback;
+mod secret;
 mod stopping;
 mod story;
 
