@@ -66,6 +66,7 @@
 //! - [`Failure`] and [`FailureContext`]: what is known when a run does not complete.
 //! - [`event`]: the one record of a run; [`RunState`] is its fold.
 //! - [`Observer`]: sees the events; [`Journal`]: keeps them, so that a run goes on where it was.
+//! - [`journal::Codec`]: seals what is secret before a journal has it.
 //! - [`StepContext`]: what a step's body may do.
 //! - [`Preview`]: what a run would do; as data, as text and as a diagram.
 //! - [`testing`]: breaks a workflow on purpose, and checks what it does then.

@@ -12,7 +12,7 @@ use crate::journal::{Claim, Claimed, Journal, JournalError, Lease, Reply};
 use crate::recorder::{Recorder, Watch};
 use crate::run_id::RunId;
 use crate::state::RunState;
-use crate::workflow::{SharedPlan, Workflow};
+use crate::workflow::{Plan, SharedPlan, Workflow};
 
 /// What a run is to be like.
 #[derive(Default)]
@@ -93,13 +93,15 @@ impl Opening {
         self.input = Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
     }
 
-    /// Asks the journal for the run; `None` where there is no journal.
-    pub(crate) fn claim(&mut self) -> Option<Reply<Claimed>> {
-        let journal = self.watch.journal.as_ref()?;
+    /// Asks the journal for a run of `plan`; `None` where there is no journal. Where nothing could seal a secret of the
+    /// plan for it, it is not asked: a run that lives is not to be taken over for that.
+    pub(crate) fn claim(&mut self, plan: &Plan) -> Result<Option<Reply<Claimed>>, JournalError> {
+        let Some(journal) = &self.watch.journal else { return Ok(None) };
         let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall()));
+        self.watch.secrecy.check(run, plan)?;
         let mut claim = Claim::of(&*run);
         (claim.exclusive, claim.take_over) = (std::mem::take(&mut self.exclusive), self.take_over);
-        Some(journal.claim(&claim))
+        Ok(Some(journal.claim(&claim)))
     }
 
     /// Begins a run of `plan`, or goes on with it where the journal has one under this id.
@@ -117,7 +119,6 @@ impl Opening {
         };
         let run = lease.run.clone();
         let hold = Hold { journal: self.watch.journal.clone(), lease: Some(lease) };
-        self.watch.secrecy.check(&run, &plan)?;
         // A run that is not to go on from here is told so, whatever its secrets are sealed with.
         if self.start != Start::New && events.first().is_some_and(|first| first.workflow == W::NAME) {
             self.watch.secrecy.open(&mut events)?;

@@ -124,23 +124,26 @@ fn without_a_codec_no_journal_is_written_to() {
              journal; give the run one by `.codec(..)`, or run it without a journal"
         );
         assert_eq!((journal.load(&"web-1".into()).wait().unwrap().len(), seen.len()), (0, 0));
-        // It was given back.
-        assert!(Deploy::machine().id("web-1").journal(journal.clone()).codec(sealer()).begin().is_ok());
+        // It is free, and whoever has it keeps it.
+        let live = Deploy::machine().id("web-1").journal(journal.clone()).codec(sealer()).begin().unwrap();
+        let error = Deploy::machine().id("web-1").journal(journal.clone()).take_over().begin().unwrap_err();
+        assert!(matches!(error, JournalError::NoCodec { .. }), "{error}");
+        assert!(live.step(GetToken, get_token).is_ok());
     }
+}
+
+#[derive(Workflow, Debug)]
+enum Other {
+    First,
 }
 
 #[test]
 fn a_run_of_another_workflow_or_one_that_is_there_is_told_as_such_whatever_its_key() {
-    #[derive(Workflow, Debug)]
-    enum Other {
-        First,
-    }
     let journal = two_runs();
     let begun = Other::machine().id("web-1").journal(journal.clone()).begin();
     assert!(matches!(begun, Err(JournalError::OtherWorkflow { .. })));
     let begun = Deploy::machine().start("web-1").journal(journal.clone()).codec(Sealer::new(key("b", 1))).begin();
     assert!(matches!(begun, Err(JournalError::Exists { .. })));
-    drop(Other::First);
 }
 
 /// A codec of the user's own, which fails when it is told to.

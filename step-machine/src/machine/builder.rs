@@ -44,7 +44,7 @@ impl<W: Workflow> MachineBuilder<W> {
     ///
     /// A run that has completed is replayed: no body is called, and the recorded outputs are handed out.
     pub fn begin(mut self) -> Result<Machine<W, W::Start>, JournalError> {
-        let claimed = self.opening.claim().map(Reply::wait).transpose()?;
+        let claimed = self.opening.claim(W::plan())?.map(Reply::wait).transpose()?;
         Ok(Machine::new(Box::new(self.opening.open::<W>(claimed, W::plan().into(), Way::Forward)?)))
     }
 }

@@ -23,7 +23,7 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         let plan = self.effective_plan();
         let mut opening = std::mem::take(&mut self.opening);
         opening.is_deferred = true;
-        let claimed = match opening.claim() {
+        let claimed = match opening.claim(&plan)? {
             Some(claim) => Some(claim.await?),
             None => None,
         };

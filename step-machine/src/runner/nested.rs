@@ -120,7 +120,7 @@ impl StepContext {
             }
             _ => {}
         }
-        let mut recorder = match (opening.claim(), state) {
+        let mut recorder = match (opening.claim(&plan)?, state) {
             (Some(claim), _) => opening.open::<W>(Some(claim.await?), plan, way)?,
             // Only this process knows of it.
             (None, Some(state)) => opening.resume::<W>(state, plan, way, None)?,
