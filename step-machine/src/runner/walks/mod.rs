@@ -88,12 +88,13 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     let mut runner = set_up(scene, runner);
     let mut opening = std::mem::take(&mut runner.opening);
     opening.is_deferred = true;
-    let claimed = match opening.claim() {
-        Some(claim) => match claim.await {
+    let claimed = match opening.claim(&scene.plan) {
+        Ok(Some(claim)) => match claim.await {
             Ok(claimed) => Some(claimed),
             Err(error) => return (End::Journal(error), None),
         },
-        None => None,
+        Ok(None) => None,
+        Err(error) => return (End::Journal(error), None),
     };
     let recorder = match opening.open::<Any>(claimed, scene.plan.clone().into(), Way::AsLeft) {
         Ok(recorder) => recorder,
