@@ -81,7 +81,7 @@ part_msrv() {
 # Files that are generated and kept: a test has compared each; none may have been rewritten on the way.
 part_kept() {
   git rev-parse --git-dir >/dev/null 2>&1 || return 0
-  git diff --exit-code -- docs Cargo.lock tests/ui
+  git diff --exit-code -- docs Cargo.lock tests/ui tests/integration/fixtures tests/integration/workflows
 }
 
 # No process of a test may outlive it.

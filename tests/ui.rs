@@ -31,6 +31,7 @@ fn misuse_is_explained() {
     cases.compile_fail("ui/machine/*.rs");
     cases.compile_fail("ui/handler/*.rs");
     cases.compile_fail("ui/runner/*.rs");
+    cases.compile_fail("ui/testing/*.rs");
 }
 
 #[test]

@@ -18,6 +18,27 @@ pub(crate) fn waits_for(plan: &Plan) -> Vec<Vec<usize>> {
     plan.steps.iter().map(|step| step.needs.iter().filter_map(find).collect()).collect()
 }
 
+/// For each step whether it is the one at `first`, or waits for it, however far.
+pub(crate) fn after(plan: &Plan, first: usize) -> Vec<bool> {
+    let waits_for = waits_for(plan);
+    let mut found = vec![false; waits_for.len()];
+    if let Some(found) = found.get_mut(first) {
+        *found = true;
+    }
+    // A step may stand before what it waits for, so it may take more than one round.
+    let mut has_more = true;
+    while has_more {
+        has_more = false;
+        for index in 0..found.len() {
+            if !found[index] && waits_for[index].iter().any(|&before| found[before]) {
+                found[index] = true;
+                has_more = true;
+            }
+        }
+    }
+    found
+}
+
 /// For each step whether a run that ends with the step at `last` comes to it.
 #[cfg(feature = "runner")]
 pub(crate) fn up_to(plan: &Plan, last: usize) -> Vec<bool> {

@@ -70,6 +70,7 @@
 //! - [`StepContext`]: what a step's body may do.
 //! - [`Preview`]: what a run would do; as data, as text and as a diagram.
 //! - [`testing`]: breaks a workflow on purpose, and checks what it does then.
+//! - [`assert_resumable!`]: a test that runs under way can go on with the enum as it is now; [`PlanDiff`] is what changed.
 //!
 //! # Features
 //!
@@ -78,6 +79,7 @@
 //! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
+//! - `sqlite`: [`SqliteJournal`], a journal in one file.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -92,6 +94,7 @@ mod link;
 mod machine;
 pub mod observe;
 mod opening;
+mod plan_diff;
 mod policy;
 pub mod preview;
 #[doc(hidden)]
@@ -111,7 +114,6 @@ mod state;
 #[cfg(feature = "runner")]
 mod stop;
 mod sync;
-#[cfg(feature = "runner")]
 pub mod testing;
 pub mod time;
 mod turn;
@@ -120,9 +122,12 @@ mod workflow;
 pub use context::{StepContext, Task};
 pub use event::Event;
 pub use failure::{Cause, ContextError, FailureContext, StepError};
+#[cfg(feature = "sqlite")]
+pub use journal::SqliteJournal;
 pub use journal::{Journal, JournalError, MemoryJournal};
 pub use machine::{Done, End, Entry, Finished, Guard, Machine, MachineBuilder, Returns, RunsAt, Settled, Todo};
 pub use observe::Observer;
+pub use plan_diff::{PlanDiff, PlanDifference};
 pub use policy::{OnFailure, Retry};
 pub use preview::Preview;
 pub use report::{Failure, Report, Unfinished};

@@ -1,5 +1,8 @@
 //! How a run begins, or goes on: what both drives ask for in the same words.
 
+mod fork;
+mod setters;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -7,8 +10,10 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::event::{Event, Kind, Parent, RunResume, RunStart, RunStatus};
-use crate::journal::{Claim, Claimed, Journal, JournalError, Lease, Reply};
+pub(crate) use setters::setters;
+
+use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus};
+use crate::journal::{Claim, Journal, JournalError, Lease};
 use crate::recorder::{Recorder, Watch};
 use crate::run_id::RunId;
 use crate::state::RunState;
@@ -21,12 +26,17 @@ pub(crate) struct Opening {
     pub(crate) start: Start,
     pub(crate) exclusive: Vec<String>,
     pub(crate) take_over: bool,
+    /// Run again from this step on.
+    pub(crate) retry_from: Option<usize>,
+    /// A new run takes over what this one settled before this step.
+    pub(crate) fork: Option<(RunId, usize)>,
     /// Whoever drives the run waits for the journal himself, where it matters.
     #[cfg(feature = "runner")]
     pub(crate) is_deferred: bool,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) input: Option<Value>,
     pub(crate) parent: Option<Parent>,
+    forked: Option<Forked>,
     pub(crate) watch: Watch,
 }
 
@@ -67,9 +77,18 @@ impl Way {
     }
 }
 
+/// What the journal has of a run.
+#[derive(Default)]
+pub(crate) struct Found {
+    hold: Option<Hold>,
+    pub(crate) state: Option<RunState>,
+    /// The run that it is to be a copy of.
+    source: Option<RunState>,
+}
+
 /// A run that is held, and given back where it cannot go on.
-pub(crate) struct Hold {
-    journal: Option<Arc<dyn Journal>>,
+struct Hold {
+    journal: Arc<dyn Journal>,
     lease: Option<Lease>,
 }
 
@@ -82,8 +101,8 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let (Some(journal), Some(lease)) = (&self.journal, &self.lease) {
-            drop(journal.release(lease));
+        if let Some(lease) = &self.lease {
+            drop(self.journal.release(lease));
         }
     }
 }
@@ -93,42 +112,44 @@ impl Opening {
         self.input = Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
     }
 
-    /// Asks the journal for a run of `plan`; `None` where there is no journal. Where nothing could seal a secret of the
-    /// plan for it, it is not asked: a run that lives is not to be taken over for that.
-    pub(crate) fn claim(&mut self, plan: &Plan) -> Result<Option<Reply<Claimed>>, JournalError> {
-        let Some(journal) = &self.watch.journal else { return Ok(None) };
+    /// Asks the journal for a run of `plan`, and for the one that it is a copy of. Where nothing could seal a secret of
+    /// the plan for it, it is not asked: a run that lives is not to be taken over for that.
+    pub(crate) async fn find(&mut self, plan: &Plan) -> Result<Found, JournalError> {
+        let Some(journal) = self.watch.journal.clone() else { return Ok(Found::default()) };
         let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall()));
         self.watch.secrecy.check(run, plan)?;
         let mut claim = Claim::of(&*run);
         (claim.exclusive, claim.take_over) = (std::mem::take(&mut self.exclusive), self.take_over);
-        Ok(Some(journal.claim(&claim)))
+        let claimed = journal.claim(&claim).await?;
+        let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease) };
+        // Whatever its secrets are sealed with.
+        if self.start == Start::New && !claimed.events.is_empty() {
+            return Err(JournalError::Exists { run: claim.run });
+        }
+        let state = self.watch.secrecy.fold(&claim.run, claimed.events, plan)?;
+        let mut found = Found { hold: Some(hold), state, source: None };
+        if let (None, Some((source, _))) = (&found.state, &self.fork) {
+            found.source = self.watch.secrecy.fold(source, journal.load(source).await?, plan)?;
+        }
+        Ok(found)
     }
 
     /// Begins a run of `plan`, or goes on with it where the journal has one under this id.
     pub(crate) fn open<W: Workflow>(
-        self,
-        claimed: Option<Claimed>,
+        mut self,
+        found: Found,
         plan: SharedPlan,
         way: Way,
-    ) -> Result<Recorder, JournalError> {
-        let Some(Claimed { lease, mut events }) = claimed else {
-            return match (self.start, &self.id) {
-                (Start::Kept, Some(run)) => Err(JournalError::NotFound { run: run.clone() }),
-                _ => self.start(plan, None),
-            };
-        };
-        let run = lease.run.clone();
-        let hold = Hold { journal: self.watch.journal.clone(), lease: Some(lease) };
-        // A run that is not to go on from here is told so, whatever its secrets are sealed with.
-        if self.start != Start::New && events.first().is_some_and(|first| first.workflow == W::NAME) {
-            self.watch.secrecy.open(&mut events)?;
-        }
-        let state = fold(&run, &events)?;
-        match (state, self.start) {
-            (Some(_), Start::New) => Err(JournalError::Exists { run }),
-            (None, Start::Kept) => Err(JournalError::NotFound { run }),
-            (Some(state), _) => self.resume::<W>(state, plan, way, Some(hold)),
-            (None, _) => self.start(plan, Some(hold)),
+    ) -> Result<Box<Recorder>, JournalError> {
+        let has_to_be_kept = self.start == Start::Kept || self.retry_from.is_some();
+        match (found.state, self.id.clone()) {
+            (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
+            (None, Some(run)) if has_to_be_kept => Err(JournalError::NotFound { run }),
+            (Some(state), _) => self.resume::<W>(state, plan, way, found.hold),
+            (None, _) => match self.fork.take() {
+                Some((source, step)) => self.copy::<W>(source, found.source, step, plan, found.hold),
+                None => self.start(plan, found.hold),
+            },
         }
     }
 
@@ -139,7 +160,7 @@ impl Opening {
         labels
     }
 
-    fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Recorder, JournalError> {
+    fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Box<Recorder>, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
         let has_news =
@@ -150,12 +171,12 @@ impl Opening {
         }
         let mut recorder = self.recorder(RunState::new(run, plan.clone(), now), now, hold);
         if has_news {
-            recorder.announce(RunStart { plan, parent: self.parent, labels, input })?;
+            recorder.announce(RunStart { plan, parent: self.parent, forked: self.forked, labels, input })?;
         }
         Ok(recorder)
     }
 
-    fn recorder(&mut self, state: RunState, now: SystemTime, hold: Option<Hold>) -> Recorder {
+    fn recorder(&mut self, state: RunState, now: SystemTime, hold: Option<Hold>) -> Box<Recorder> {
         #[cfg_attr(not(feature = "runner"), expect(unused_mut))]
         let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now, hold.and_then(Hold::let_go));
         #[cfg(feature = "runner")]
@@ -166,29 +187,24 @@ impl Opening {
     }
 
     /// Goes on where `state` is.
-    pub(crate) fn resume<W: Workflow>(
+    fn resume<W: Workflow>(
         mut self,
         mut state: RunState,
         plan: SharedPlan,
         way: Way,
         hold: Option<Hold>,
-    ) -> Result<Recorder, JournalError> {
-        let run = state.run().clone();
-        if state.workflow() != W::NAME {
-            let (found, expected) = (state.workflow().to_owned(), W::NAME.to_owned());
-            return Err(JournalError::OtherWorkflow { run, found, expected });
-        }
-        let changes = state.plan_changes(&plan);
-        if !changes.is_empty() {
-            return Err(JournalError::PlanChanged { run, changes });
-        }
-        let status = state.status();
+    ) -> Result<Box<Recorder>, JournalError> {
+        fits::<W>(&state, &plan)?;
+        let (run, status) = (state.run().clone(), state.status());
+        let again = self.retry_from.map(|step| state.to_run_again(&plan, step)).unwrap_or_default();
         let was_going_back = matches!(status, RunStatus::RollingBack | RunStatus::Stuck);
-        if status == RunStatus::RolledBack || (was_going_back && way == Way::Forward) {
+        let is_refused = was_going_back && (way == Way::Forward || !again.is_empty());
+        if status == RunStatus::RolledBack || is_refused {
             return Err(JournalError::Over { run, status });
         }
         let rollback = was_going_back || way.is_back();
-        let (is_other, is_recorded) = (*state.plan() != *plan, status.can_resume() || way.is_back());
+        let (is_other, is_recorded) =
+            (*state.plan() != *plan, status.can_resume() || way.is_back() || !again.is_empty());
         // Another plan is taken over with the event that tells of it, once, as whoever reads the journal does.
         if !is_other {
             state.take_same_plan(plan.clone());
@@ -198,6 +214,7 @@ impl Opening {
         // Completed is final: a step that is new since then could never run.
         if status == RunStatus::Completed
             && !way.is_back()
+            && again.is_empty()
             && state.steps().iter().any(|step| !step.status().is_settled())
         {
             return Err(JournalError::Over { run, status });
@@ -205,7 +222,7 @@ impl Opening {
         let now = self.watch.wall();
         let mut recorder = self.recorder(state, now, hold);
         if is_recorded {
-            recorder.record(Kind::RunResume(RunResume { rollback, plan: is_other.then_some(plan) }));
+            recorder.record(Kind::RunResume(RunResume { rollback, plan: Some(plan), again }));
         }
         match recorder.take_fault() {
             Some(error) => Err(error),
@@ -214,110 +231,13 @@ impl Opening {
     }
 }
 
-/// Where a run stands by what its journal has.
-pub(crate) fn fold(run: &RunId, events: &[Event]) -> Result<Option<RunState>, JournalError> {
-    RunState::fold(events).map_err(|source| JournalError::Corrupt { run: run.clone(), source: Box::new(source) })
+/// Whether a run can be taken for one of `plan`.
+fn fits<W: Workflow>(state: &RunState, plan: &Plan) -> Result<(), JournalError> {
+    let run = state.run().clone();
+    if state.workflow() != W::NAME {
+        let (found, expected) = (state.workflow().to_owned(), W::NAME.to_owned());
+        return Err(JournalError::OtherWorkflow { run, found, expected });
+    }
+    let changes = state.plan_changes(plan);
+    if changes.is_empty() { Ok(()) } else { Err(JournalError::PlanChanged { run, changes }) }
 }
-
-/// What both builders ask for in the same words.
-macro_rules! setters {
-    () => {
-        /// Sets the id of the run, and goes on with it where the journal has one under this id. Without an id a new one
-        /// is generated, and the run is a new one.
-        pub fn id(mut self, id: impl Into<$crate::run_id::RunId>) -> Self {
-            self.opening.id = Some(id.into());
-            self
-        }
-
-        /// Begins a run of this id; fails with [`JournalError::Exists`](crate::JournalError::Exists) where the journal
-        /// has it already.
-        pub fn start(mut self, id: impl Into<$crate::run_id::RunId>) -> Self {
-            self.opening.start = $crate::opening::Start::New;
-            self.id(id)
-        }
-
-        /// Goes on with the run of this id; fails with [`JournalError::NotFound`](crate::JournalError::NotFound) where
-        /// the journal does not have it.
-        pub fn resume(mut self, id: impl Into<$crate::run_id::RunId>) -> Self {
-            self.opening.start = $crate::opening::Start::Kept;
-            self.id(id)
-        }
-
-        /// Goes on with the run of this id where the journal has it, and begins it otherwise: [`id`](Self::id) in other
-        /// words.
-        pub fn start_or_resume(self, id: impl Into<$crate::run_id::RunId>) -> Self {
-            self.id(id)
-        }
-
-        /// Keeps everybody else from a thing of this name while the run is driven; may be called several times.
-        ///
-        /// A run that needs it fails with [`JournalError::Exclusive`](crate::JournalError::Exclusive) while another one
-        /// of the same journal has it, and can have it as soon as that one ends or its process dies. Needs a
-        /// [`journal`](Self::journal).
-        pub fn exclusive(mut self, name: impl Into<String>) -> Self {
-            self.opening.exclusive.push(name.into());
-            self
-        }
-
-        /// Takes the run, and what it needs for itself, from whoever drives it and lives: what that process writes
-        /// next is refused, and it stops. For one that hangs or was stopped; what its step is doing, it may still do.
-        /// From a process that died a run is taken over in any case.
-        pub fn take_over(mut self) -> Self {
-            self.opening.take_over = true;
-            self
-        }
-
-        /// Adds a label: who started the run, for which ticket, and the like.
-        pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-            self.opening.labels.push((key.into(), value.into()));
-            self
-        }
-
-        /// Records what the run works on. A value that cannot be JSON is recorded as the error that says why.
-        pub fn input(mut self, input: impl serde::Serialize) -> Self {
-            self.opening.set_input(input);
-            self
-        }
-
-        /// Keeps the run in `journal`: under an id that it has, the run goes on where it was.
-        pub fn journal(mut self, journal: impl $crate::journal::Journal + 'static) -> Self {
-            self.opening.watch.journal = Some(std::sync::Arc::new(journal));
-            self
-        }
-
-        /// Seals what steps marked `secret` hand on with `codec`, before the journal has it, and opens it when the run
-        /// goes on. A run that has such a step and a journal needs one, or fails with
-        /// [`JournalError::NoCodec`](crate::JournalError::NoCodec) before it begins. Runs that are nested in this one
-        /// have it too.
-        pub fn codec(mut self, codec: impl $crate::journal::Codec + 'static) -> Self {
-            self.opening.watch.secrecy.set_codec(codec);
-            self
-        }
-
-        /// Records `[redacted]` in place of what stands under `key`, whatever its case, in labels, and at any depth in
-        /// the input and in what steps tell machines by `metadata`; may be called several times. Runs that are nested
-        /// in this one do the same.
-        ///
-        /// Neither journal, nor observers, nor the state of the run have the value then, and no run is found by such a
-        /// label. Texts are not searched: messages, lines of output and errors are recorded as they are.
-        pub fn redact(mut self, key: impl AsRef<str>) -> Self {
-            self.opening.watch.secrecy.redact(key.as_ref());
-            self
-        }
-
-        /// Shows the run's events to `observer`; may be called several times.
-        pub fn observe(mut self, observer: impl $crate::observe::Observer + 'static) -> Self {
-            self.opening.watch.observers.add(observer);
-            self
-        }
-
-        /// Takes the times of events from `clock`. Waits, timeouts and deadlines of a runner are the runtime's in any
-        /// case.
-        pub fn clock(mut self, clock: impl $crate::time::Clock + 'static) -> Self {
-            self.opening.watch.clock = Some(std::sync::Arc::new(clock));
-            self
-        }
-    };
-}
-
-pub(crate) use setters;

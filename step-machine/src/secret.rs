@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::event::{Event, Kind, StepEnd};
 use crate::journal::{Codec, CodecError, JournalError, SealContext};
 use crate::run_id::RunId;
+use crate::state::RunState;
 use crate::workflow::Plan;
 
 /// What stands for a value that was redacted.
@@ -64,8 +65,21 @@ impl Secrecy {
         })
     }
 
+    /// Where a run stands by what its journal has; a run of another workflow than the plan's without its secrets.
+    pub(crate) fn fold(
+        &self,
+        run: &RunId,
+        mut events: Vec<Event>,
+        plan: &Plan,
+    ) -> Result<Option<RunState>, JournalError> {
+        if events.first().is_some_and(|first| first.workflow == plan.workflow) {
+            self.open(&mut events)?;
+        }
+        RunState::fold(&events).map_err(|source| JournalError::Corrupt { run: run.clone(), source: Box::new(source) })
+    }
+
     /// Puts outputs in place of what they were sealed to.
-    pub(crate) fn open(&self, events: &mut [Event]) -> Result<(), JournalError> {
+    fn open(&self, events: &mut [Event]) -> Result<(), JournalError> {
         for Event { run, workflow, kind, .. } in events {
             let Kind::StepEnd(StepEnd { step, secret: true, output: output @ None, sealed, .. }) = kind else {
                 continue;

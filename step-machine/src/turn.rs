@@ -23,6 +23,8 @@ impl Recorder {
     /// Begins an attempt at a step; `false` too where the step is settled.
     #[inline(never)]
     pub(crate) fn begin_step(&mut self, index: usize) -> bool {
+        #[cfg(feature = "runner")]
+        self.hear(index);
         match self.start_plainly(index) {
             Ok(()) => {
                 self.tell(|state| start(state, index, 1, false));
@@ -95,6 +97,22 @@ impl Recorder {
         })
     }
 
+    /// Settles a step as the run has settled it that this one is a copy of.
+    pub(crate) fn settle_forked(
+        &mut self,
+        index: usize,
+        status: StepStatus,
+        message: Option<Text>,
+        output: Option<Box<Value>>,
+    ) -> bool {
+        let secret = output.is_some() && self.state().plan().steps[index].secret;
+        self.end_step(index, |end| {
+            (end.status, end.reason, end.secret) = (status, Some(Reason::Forked), secret);
+            (end.message, end.output) = (message, output);
+            (end.duration, end.attempt_duration) = (Duration::ZERO, Duration::ZERO);
+        })
+    }
+
     fn end_step(&mut self, index: usize, set: impl FnOnce(&mut StepEnd)) -> bool {
         let now = self.elapsed();
         let mut end = end(self.state(), index, now);
@@ -112,6 +130,8 @@ impl Recorder {
 
     /// Begins an attempt at undoing a step.
     pub(crate) fn begin_undo(&mut self, index: usize) -> bool {
+        #[cfg(feature = "runner")]
+        self.hear(index);
         let attempt = self.step(index).undo_attempts() + 1;
         let step = self.state().step_ref(index);
         self.record(Kind::UndoStart(UndoStart { step, attempt }))

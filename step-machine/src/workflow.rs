@@ -433,4 +433,9 @@ impl StepInfo {
             nested: None,
         }
     }
+
+    /// The id that the step had before it was renamed, and has still where it never was.
+    pub(crate) fn first_id(&self) -> &str {
+        self.aliases.first().unwrap_or(&self.id)
+    }
 }

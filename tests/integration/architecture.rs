@@ -7,10 +7,37 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the library from the bottom up. A module may use those before it, and itself.
-const LAYERS: [&str; 29] = [
-    "sync", "time", "stop", "policy", "rule", "run_id", "workflow", "graph", "event", "state", "preview", "journal",
-    "observe", "failure", "secret", "book", "recorder", "turn", "link", "opening", "context", "process", "faults",
-    "report", "machine", "runner", "testing", "schema", "private",
+const LAYERS: [&str; 30] = [
+    "sync",
+    "time",
+    "stop",
+    "policy",
+    "rule",
+    "run_id",
+    "workflow",
+    "plan_diff",
+    "graph",
+    "event",
+    "state",
+    "preview",
+    "journal",
+    "observe",
+    "failure",
+    "secret",
+    "book",
+    "recorder",
+    "turn",
+    "link",
+    "opening",
+    "context",
+    "process",
+    "faults",
+    "report",
+    "machine",
+    "runner",
+    "testing",
+    "schema",
+    "private",
 ];
 
 /// What code that the derive's model turns into may rest on: the model, and the values in it.

@@ -44,10 +44,12 @@ mod journal_damage;
 mod journal_faults;
 mod machine;
 mod observers;
+mod old_journals;
 mod parallel;
 #[cfg(unix)]
 mod process;
 mod readme;
+mod resumable;
 mod retry;
 mod rollback;
 mod rollback_left;

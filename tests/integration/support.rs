@@ -59,7 +59,7 @@ pub(crate) fn line(event: &Event) -> String {
     let rest = match &event.kind {
         Kind::RunResume(resume) => {
             let rollback = if resume.rollback { " rollback" } else { "" };
-            format!("{rollback}{}", if resume.plan.is_some() { " with another plan" } else { "" })
+            format!("{rollback}{}", if resume.again.is_empty() { "" } else { " again" })
         }
         Kind::StepStart(start) => {
             format!("{}{}", nth(start.attempt), if start.interrupted { " interrupted" } else { "" })

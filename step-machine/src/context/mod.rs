@@ -91,8 +91,7 @@ impl StepContext {
 
     /// The id that the step had before it was renamed, and has still where it never was.
     pub(crate) fn first_id(&self) -> &str {
-        let info = self.info();
-        info.aliases.first().unwrap_or(&info.id)
+        self.info().first_id()
     }
 
     /// Which attempt this is, from 1; goes on counting when a run is resumed. In an undo, the attempt at undoing.

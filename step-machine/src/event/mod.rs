@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 pub use kind::{EventType, Kind};
 pub use payload::{
-    OutputLine, Parent, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd,
-    TaskStart, TaskUpdate, UndoEnd, UndoStart, Unknown,
+    Forked, OutputLine, Parent, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate,
+    TaskEnd, TaskStart, TaskUpdate, UndoEnd, UndoStart, Unknown,
 };
 pub use read::{EventLines, ReadError, ReadErrorKind};
 pub use record::{Effect, ErrorRecord, FailureRecord, RollbackRecord, StepRecord, UndoRecord};

@@ -29,12 +29,26 @@ pub struct RunStart {
     /// The step of another run that this one is nested in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// The run that this one began as a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked: Option<Forked>,
     /// Who started the run, for which ticket, and the like.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What the run works on.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub input: Option<Value>,
+}
+
+/// The run that another one began as a copy of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Forked {
+    /// The run whose outputs this one took over.
+    pub run: RunId,
+    /// The step that it began with: this one and what comes after it or needs it was not taken over.
+    pub step: StepRef,
 }
 
 /// The step that a nested run is a part of.
@@ -56,10 +70,13 @@ pub struct RunResume {
     /// Whether the run goes on backwards.
     #[serde(default, skip_serializing_if = "is_false")]
     pub rollback: bool,
-    /// The plan, where it changed since the run began.
+    /// The plan that the run goes on by; the one that it had where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Plan>"))]
     pub plan: Option<SharedPlan>,
+    /// The settled steps that are to run again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<StepRef>,
 }
 
 /// See [`Kind::StepStart`](super::Kind::StepStart).

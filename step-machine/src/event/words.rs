@@ -106,6 +106,8 @@ words! {
         Panicked = "panicked",
         /// Its body was dropped before its end, as a cancelled future is.
         Dropped = "dropped",
+        /// The run began as a copy of another one, which had settled the step.
+        Forked = "forked",
     }
 }
 

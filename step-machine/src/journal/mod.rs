@@ -3,15 +3,19 @@
 mod codec;
 mod digest;
 mod error;
+#[cfg(feature = "sqlite")]
+mod host;
 mod lease;
 mod memory;
 mod query;
 mod reply;
 #[cfg(feature = "seal")]
 mod seal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use codec::{Codec, CodecError, SealContext};
 pub use digest::Digest;
@@ -22,6 +26,8 @@ pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
 #[cfg(feature = "seal")]
 pub use seal::{KeyError, SealKey, Sealer};
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Finding, SqliteJournal, SqliteOptions, Synchronous};
 
 use crate::event::Event;
 use crate::run_id::RunId;
@@ -71,6 +77,11 @@ pub trait Journal: Send + Sync {
     /// The runs that `query` finds, those first whose last event is the newest. Reads no run, so that one which cannot
     /// be read does not keep the others from being found.
     fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>>;
+
+    /// The runs of which nothing was heard for so long, and that have not ended: their process hangs, or is gone.
+    fn stalled(&self, silence: Duration) -> Reply<Vec<RunSummary>> {
+        self.list(&RunQuery::unfinished().silent_for(silence))
+    }
 
     /// Gives up a run, with the reason, whether it can be read or not: nobody can claim it any more. Fails where
     /// somebody holds it.

@@ -4,8 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::Machine;
-use crate::journal::{JournalError, Reply};
-use crate::opening::{Opening, Way};
+use crate::journal::JournalError;
+use crate::opening::{Found, Opening, Way};
+use crate::sync::block_on;
 use crate::workflow::Workflow;
 
 /// What a run is to be like; everything is optional. From `YourEnum::machine()`.
@@ -44,8 +45,12 @@ impl<W: Workflow> MachineBuilder<W> {
     ///
     /// A run that has completed is replayed: no body is called, and the recorded outputs are handed out.
     pub fn begin(mut self) -> Result<Machine<W, W::Start>, JournalError> {
-        let claimed = self.opening.claim(W::plan())?.map(Reply::wait).transpose()?;
-        Ok(Machine::new(Box::new(self.opening.open::<W>(claimed, W::plan().into(), Way::Forward)?)))
+        let found = if self.opening.watch.journal.is_some() {
+            block_on(self.opening.find(W::plan()))?
+        } else {
+            Found::default()
+        };
+        Ok(Machine::new(self.opening.open::<W>(found, W::plan().into(), Way::Forward)?))
     }
 }
 

@@ -13,14 +13,14 @@ use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::Observer;
-use crate::opening::{self, Way};
+use crate::opening::Way;
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
 use crate::state::RunState;
 use crate::stop::{Level, Stop};
 use crate::sync::lock;
-use crate::workflow::Workflow;
+use crate::workflow::{Plan, Workflow};
 
 impl StepContext {
     /// Runs another workflow inside this step.
@@ -99,7 +99,7 @@ impl StepContext {
         let base = format!("{}/{}/{name}", self.run(), self.first_id());
         hand_down(&parent, &mut opening.watch);
         let nested = parent.lock().nested();
-        let (id, state) = earlier_run(&nested, &opening.watch, &base).await?;
+        let (id, state) = earlier_run(&nested, &opening.watch, &base, &plan).await?;
         opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
         opening.is_deferred = true;
@@ -120,19 +120,17 @@ impl StepContext {
             }
             _ => {}
         }
-        let mut recorder = match (opening.claim(&plan)?, state) {
-            (Some(claim), _) => opening.open::<W>(Some(claim.await?), plan, way)?,
-            // Only this process knows of it.
-            (None, Some(state)) => opening.resume::<W>(state, plan, way, None)?,
-            (None, None) => opening.open::<W>(None, plan, way)?,
-        };
+        let mut found = Box::pin(opening.find(&plan)).await?;
+        // Without a journal only this process knows of it.
+        found.state = found.state.or(state);
+        let mut recorder = opening.open::<W>(found, plan, way)?;
         recorder.nest(nested);
         // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
         let outer = parent.stop.clone();
         run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { outer.reached(Level::Finish).await })));
         drop(parent);
         if way != Way::Back && recorder.state().status() == RunStatus::Completed {
-            return Ok(Report::new(Box::new(recorder)));
+            return Ok(Report::new(recorder));
         }
         let shared = Shared::with_stop(recorder, stop);
         // On the heap: a run in a run in a run would make one future of them all.
@@ -153,14 +151,17 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
-async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunId, Option<RunState>), JournalError> {
+async fn earlier_run(
+    nested: &Nested,
+    watch: &Watch,
+    base: &str,
+    plan: &Plan,
+) -> Result<(RunId, Option<RunState>), JournalError> {
     for nth in 1.. {
         let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
         let mut state = lock(nested).get(&id).cloned();
         if let (None, Some(journal)) = (&state, &watch.journal) {
-            let mut events = journal.load(&id).await?;
-            watch.secrecy.open(&mut events)?;
-            state = opening::fold(&id, &events)?;
+            state = watch.secrecy.fold(&id, journal.load(&id).await?, plan)?;
         }
         if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {
             return Ok((id, state));
@@ -172,7 +173,7 @@ async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunI
 /// The report of a run of which nothing is to be taken back.
 fn nothing_left<W: Workflow>(state: RunState) -> Report<W> {
     let started = state.started_at();
-    Report::new(Box::new(Recorder::new(state, Watch::default(), started, None)))
+    Report::new(Recorder::new(state, Watch::default(), started, None))
 }
 
 /// A run that was to be taken back, and of which nothing is left, did what it was to do.
@@ -203,6 +204,7 @@ impl Observer for Relay {
         let Some(parent) = self.parent.upgrade() else { return };
         let mut recorder = parent.lock();
         recorder.relay(event);
+        recorder.hear(self.index);
         let Some(progress) = event.progress.as_ref().filter(|_| self.is_forward && event.run == self.run) else {
             return;
         };

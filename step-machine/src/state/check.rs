@@ -74,16 +74,37 @@ impl RunState {
         let backwards_only = matches!(self.counts.status, RunStatus::RollingBack | RunStatus::Stuck);
         // Completed is final, but for a run inside a step of another one that takes back what it did.
         let is_taken_back = self.counts.status == RunStatus::Completed && resume.rollback && self.parent().is_some();
-        let may_resume = self.counts.status.can_resume() || is_taken_back;
+        let runs_again = !resume.again.is_empty() && self.counts.status != RunStatus::RolledBack;
+        let may_resume = self.counts.status.can_resume() || is_taken_back || runs_again;
         if !may_resume || (backwards_only && !resume.rollback) {
             return Err(IllegalReason::Run { status: self.counts.status });
         }
-        let Some(plan) = &resume.plan else { return Ok(()) };
-        plan.check().map_err(IllegalReason::Plan)?;
-        match self.plan_changes(plan).into_iter().next() {
-            Some(change) => Err(IllegalReason::PlanChanged { change }),
-            None => Ok(()),
+        if let Some(plan) = &resume.plan {
+            plan.check().map_err(IllegalReason::Plan)?;
+            if let Some(change) = self.plan_changes(plan).into_iter().next() {
+                return Err(IllegalReason::PlanChanged { change });
+            }
         }
+        if runs_again { self.check_again(resume) } else { Ok(()) }
+    }
+
+    /// Whether the steps that run again are settled, and all that comes after them runs again too.
+    fn check_again(&self, resume: &RunResume) -> Verdict {
+        if resume.rollback {
+            return Err(IllegalReason::Rule { rule: "a run that goes back runs no step again" });
+        }
+        let plan = resume.plan.as_deref().unwrap_or(&self.plan);
+        for step in &resume.again {
+            let from = step.find(plan).ok_or(IllegalReason::UnknownStep)?;
+            let again = self.to_run_again(plan, from);
+            if !again.contains(step) {
+                return Err(IllegalReason::Rule { rule: "only a settled step runs again" });
+            }
+            if let Some(left) = again.into_iter().find(|after| !resume.again.contains(after)) {
+                return Err(IllegalReason::Unfinished { step: left.to_string() });
+            }
+        }
+        Ok(())
     }
 
     fn check_run_end(&self, end: &RunEnd) -> Verdict {
@@ -170,6 +191,9 @@ impl RunState {
     fn check_step_end(&self, index: usize, end: &StepEnd) -> Verdict {
         self.check_goes_forward()?;
         let step = &self.steps[index];
+        if end.reason == Some(Reason::Forked) {
+            return self.check_forked(index, end);
+        }
         if end.status == StepStatus::Skipped && end.reason != Some(Reason::Failed) {
             return self.check_skip(index);
         }
@@ -188,6 +212,18 @@ impl RunState {
             StepStatus::Skipped => Err(IllegalReason::Rule { rule: "a critical step that fails ends as failed" }),
             _ => Err(IllegalReason::Rule { rule: "a step ends as completed, failed, skipped or cancelled" }),
         }
+    }
+
+    /// A step that another run settled is settled here without an attempt.
+    fn check_forked(&self, index: usize, end: &StepEnd) -> Verdict {
+        let step = &self.steps[index];
+        if step.status != StepStatus::Pending || step.attempts > 0 {
+            return Err(IllegalReason::Step { status: step.status });
+        }
+        if !end.status.is_settled() || end.attempt != 0 {
+            return Err(IllegalReason::Rule { rule: "what another run settled is completed or skipped here" });
+        }
+        self.check_turn(index)
     }
 
     fn check_skip(&self, index: usize) -> Verdict {

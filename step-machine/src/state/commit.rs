@@ -212,9 +212,12 @@ impl RunState {
     }
 
     fn resume(&mut self, resume: &RunResume) {
-        if let Some(plan) = &resume.plan {
-            self.rebase(plan.clone());
+        match &resume.plan {
+            Some(plan) if **plan == *self.plan => self.take_same_plan(plan.clone()),
+            Some(plan) => self.rebase(plan.clone()),
+            None => {}
         }
+        self.forget(&resume.again);
         for step in &mut self.steps {
             let running = step.status == StepStatus::Running;
             // The end of a cancelled attempt is not known either: its body was left wherever it was.

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{RunState, StepState, TotalWeight};
-use crate::event::StepStatus;
+use crate::event::{Reason, StepRef, StepStatus};
+use crate::graph;
+use crate::plan_diff::{origin, successor};
 use crate::workflow::{Plan, SharedPlan, StepInfo};
 
 /// One way in which a plan does not fit a run that is under way.
@@ -45,7 +47,40 @@ impl fmt::Display for PlanChange {
     }
 }
 
+/// How many steps are settled, and their weight.
+fn settled(steps: &[StepState], plan: &Plan) -> (usize, f64) {
+    let settled = || steps.iter().zip(&plan.steps).filter(|(step, _)| step.status.is_settled());
+    (settled().count(), settled().map(|(_, info)| info.weight).sum())
+}
+
 impl RunState {
+    /// For each step whether it is the one at `from`, or comes after it or needs it.
+    pub(crate) fn after(&self, from: usize) -> Vec<bool> {
+        graph::after(&self.plan, from)
+    }
+
+    /// The settled steps that run again where the one at `from` of `plan` does.
+    pub(crate) fn to_run_again(&self, plan: &Plan, from: usize) -> Vec<StepRef> {
+        let is_settled = |step| self.origin(step).is_some_and(|index| self.steps[index].status.is_settled());
+        let after = plan.steps.iter().zip(graph::after(plan, from));
+        after
+            .filter(|(step, is_after)| *is_after && is_settled(step))
+            .map(|(step, _)| StepRef::new(step.id.clone()))
+            .collect()
+    }
+
+    /// Lets settled steps run again.
+    pub(super) fn forget(&mut self, again: &[StepRef]) {
+        if again.is_empty() {
+            return;
+        }
+        for index in again.iter().filter_map(|step| step.find(&self.plan)) {
+            self.steps[index].run_again();
+        }
+        (self.counts.settled, self.counts.settled_weight) = settled(&self.steps, &self.plan);
+        self.counts.warnings = self.steps.iter().filter(|step| step.reason == Some(Reason::Failed)).count();
+    }
+
     /// How `plan` does not fit this run; empty where it does.
     ///
     /// Steps that have not been reached may come, go and change; rules may change; a step that was renamed is found by
@@ -55,9 +90,7 @@ impl RunState {
         let mut last: Option<(usize, &str)> = None;
         for index in (0..self.steps.len()).filter(|&index| self.steps[index].is_reached()) {
             let info = &self.plan.steps[index];
-            // A step that stands for another one of the run cannot stand for this one too.
-            let own = |&at: &usize| self.origin(&plan.steps[at]) == Some(index);
-            let Some(at) = plan.position(&info.id).filter(own) else {
+            let Some(at) = successor(&self.plan, index, plan) else {
                 changes.push(PlanChange::Lost { step: info.id.clone() });
                 continue;
             };
@@ -100,9 +133,7 @@ impl RunState {
 
     /// Where the step of a new plan stands in this run's plan, whatever it was called there.
     fn origin(&self, step: &StepInfo) -> Option<usize> {
-        std::iter::once(&step.id)
-            .chain(&step.aliases)
-            .find_map(|id| self.plan.steps.iter().position(|known| known.id == *id))
+        origin(&self.plan, step)
     }
 
     /// Holds `plan` in place of the one that says the same, and changes nothing else.
@@ -115,9 +146,7 @@ impl RunState {
         let state = |step| self.origin(step).map(|index| self.steps[index].clone()).unwrap_or_default();
         let steps: Vec<StepState> = plan.steps.iter().map(state).collect();
         let share = self.share();
-        let settled = || steps.iter().zip(&plan.steps).filter(|(step, _)| step.status.is_settled());
-        self.counts.settled = settled().count();
-        self.counts.settled_weight = settled().map(|(_, info)| info.weight).sum();
+        (self.counts.settled, self.counts.settled_weight) = settled(&steps, &plan);
         self.total_weight = TotalWeight::default();
         // Progress never falls, also where the new plan has more to do.
         self.counts.reached_weight = self.counts.settled_weight.max(share * self.total_weight.of(&plan));

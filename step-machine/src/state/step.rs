@@ -124,6 +124,20 @@ impl StepState {
         self.details.get_or_insert_default()
     }
 
+    /// Takes back that it is settled; what it told, and how often it was tried, stays.
+    pub(super) fn run_again(&mut self) {
+        self.status = StepStatus::Pending;
+        self.reason = None;
+        self.fraction = 0.0;
+        self.waiting = false;
+        if let Some(details) = &mut self.details {
+            details.output = None;
+            details.error = None;
+            details.skipped_because = None;
+        }
+        self.forget_tasks();
+    }
+
     /// The status of the step.
     #[inline]
     pub fn status(&self) -> StepStatus {
@@ -289,7 +303,7 @@ impl StepState {
             .filter(|status| matches!(status, StepStatus::Failed | StepStatus::Cancelled))
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.status == StepStatus::Running || self.undo == Undo::Running
     }
 

@@ -1,10 +1,21 @@
-//! What a workflow is tested with: faults on demand, and all of them in turn.
+//! What a workflow is tested with: faults on demand, all of them in turn, and the plan that older runs began with.
 
+#[cfg(feature = "runner")]
 mod case;
+#[cfg(feature = "runner")]
 mod exhaust;
+#[cfg(feature = "runner")]
 mod mismatch;
+mod resumable;
 
+#[cfg(feature = "runner")]
 pub use crate::faults::{Fault, Faults};
+#[cfg(feature = "runner")]
 pub use case::{Attempts, Case, Injection};
+#[cfg(feature = "runner")]
 pub use exhaust::{ExhaustError, Exhausted, exhaust, exhaust_within};
+#[cfg(feature = "runner")]
 pub use mismatch::Mismatch;
+#[doc(hidden)]
+pub use resumable::assert_resumable;
+pub use resumable::{ResumableError, Update, resumable};

@@ -1,14 +1,17 @@
 //! Runs that the runner drives, against a handler that does what each test tells it to.
 
+mod again;
 mod context;
 mod faults;
 mod graph;
 mod inside;
+pub(crate) mod kept;
 mod nested;
 mod resume;
 mod retry;
 mod rollback;
 mod secret;
+mod stall;
 mod stopping;
 mod story;
 

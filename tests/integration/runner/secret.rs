@@ -232,3 +232,21 @@ fn key_id(journal: &dyn Journal, run: &str) -> String {
     let sealed = end_of(&events, "database").sealed.clone().unwrap();
     sealed.rsplit_once('.').unwrap().0.to_owned()
 }
+
+#[tokio::test]
+async fn a_copy_of_a_run_seals_anew_what_it_takes_over() {
+    for journal in journals() {
+        let host = Host::default();
+        let run = |id| Site::run(&host).id(id).journal(journal.clone()).redact("password");
+        run("s").codec(sealer()).await.unwrap();
+        host.given();
+        let codec = || Sealer::new(key("new", 2)).also_opens(key("a", 1));
+        run("copy").fork("s", Site::Start).codec(codec()).await.unwrap();
+        assert_eq!(host.given(), ["start: the secret", "start: the secret"]);
+        assert_eq!(key_id(&*journal, "copy"), "x1.new");
+        assert_hidden("the journal of the copy", &kept(&*journal, "copy"));
+        // Its secrets are its own: the old key is not needed, and another run's text would not open.
+        run("copy").retry_from(Site::Start).codec(Sealer::new(key("new", 2))).await.unwrap();
+        assert_eq!(host.given(), ["start: the secret", "start: the secret"]);
+    }
+}

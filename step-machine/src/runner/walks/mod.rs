@@ -88,15 +88,11 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     let mut runner = set_up(scene, runner);
     let mut opening = std::mem::take(&mut runner.opening);
     opening.is_deferred = true;
-    let claimed = match opening.claim(&scene.plan) {
-        Ok(Some(claim)) => match claim.await {
-            Ok(claimed) => Some(claimed),
-            Err(error) => return (End::Journal(error), None),
-        },
-        Ok(None) => None,
+    let found = match opening.find(&scene.plan).await {
+        Ok(found) => found,
         Err(error) => return (End::Journal(error), None),
     };
-    let recorder = match opening.open::<Any>(claimed, scene.plan.clone().into(), Way::AsLeft) {
+    let recorder = match opening.open::<Any>(found, scene.plan.clone().into(), Way::AsLeft) {
         Ok(recorder) => recorder,
         Err(error) => return (End::Journal(error), None),
     };
@@ -123,7 +119,7 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
 
 fn set_up<'h, P: HandlerFor<Any>>(scene: &Scene, mut runner: Runner<'h, Any, P>) -> Runner<'h, Any, P> {
     let rules = &scene.rules;
-    let settings = &mut runner.settings;
+    let settings = Arc::make_mut(&mut runner.settings);
     settings.skips = rules.skips.iter().map(|&step| (step, "it was asked for".into())).collect();
     settings.kept = rules.kept.iter().map(|&step| (step, "it is to stay".into())).collect();
     settings.until = rules.until;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+mod diffs;
 mod edit;
 pub(crate) mod generator;
 mod model;

@@ -184,6 +184,7 @@ impl Move {
             Self::Resume { rollback, edit } => Kind::RunResume(RunResume {
                 rollback: *rollback,
                 plan: edit.as_ref().map(|edit| edit.edited(&model.plan).0.into()),
+                again: Vec::new(),
             }),
             Self::EndRun(status) => Kind::RunEnd(Box::new(RunEnd {
                 status: *status,
@@ -206,6 +207,7 @@ pub(super) fn run_start(model: &Model) -> Kind {
     Kind::RunStart(Box::new(RunStart {
         plan: model.plan.clone().into(),
         parent: None,
+        forked: None,
         labels: BTreeMap::from([("ticket".to_owned(), "OPS-7".to_owned())]),
         input: Some(json!({ "host": "web-42", "ports": [80, 443], "none": null })),
     }))

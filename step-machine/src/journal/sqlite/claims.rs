@@ -1,0 +1,297 @@
+//! Who may write to which run.
+
+use rusqlite::{Connection, Error, OptionalExtension, Row, named_params, params};
+use serde_json::{Map, Value};
+
+use super::error::{damaged, unusable};
+use super::job::{Fault, Granted};
+use super::record::text;
+use super::writer::{Held, Us, Writer};
+use crate::journal::{Claim, JournalError, Lease, Owner};
+use crate::run_id::RunId;
+use crate::time::timestamp;
+
+/// Who drives a run, as the journal has it: whether that one lives has to be seen.
+pub(super) struct Holder {
+    pub(super) key: i64,
+    /// The name of its file.
+    id: String,
+    pub(super) owner: Owner,
+}
+
+/// What is known of the lease of a run.
+pub(super) struct Holding {
+    pub(super) epoch: u64,
+    pub(super) owner: Option<Holder>,
+}
+
+/// The columns of an owner, where there is one, from the column `at` on.
+fn holder_of(row: &Row<'_>, at: usize) -> Result<Option<Holder>, Error> {
+    let Some(key) = row.get(at)? else { return Ok(None) };
+    Ok(Some(Holder { key, id: row.get(at + 1)?, owner: owner_of(row, at + 2)? }))
+}
+
+/// The columns of who an owner is.
+pub(super) fn owner_of(row: &Row<'_>, at: usize) -> Result<Owner, Error> {
+    let since: String = row.get(at + 2)?;
+    let since = humantime::parse_rfc3339(&since)
+        .map_err(|error| Error::FromSqlConversionFailure(at + 2, rusqlite::types::Type::Text, Box::new(error)))?;
+    Ok(Owner::new(row.get::<_, String>(at)?, row.get(at + 1)?, since))
+}
+
+/// Who holds a run; `None` where it is gone.
+pub(super) fn holder(connection: &Connection, key: i64) -> Result<Option<Holding>, Error> {
+    connection
+        .prepare_cached(
+            "SELECT run.epoch, owner.key, owner.id, owner.host, owner.pid, owner.since
+            FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.key = ?1",
+        )?
+        .query_row([key], |row| Ok(Holding { epoch: row.get(0)?, owner: holder_of(row, 1)? }))
+        .optional()
+}
+
+/// A run by its id.
+struct Found {
+    key: i64,
+    owner: Option<Holder>,
+    abandoned: Option<String>,
+    metadata: String,
+    last_seq: u64,
+    has_begun: bool,
+}
+
+fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Error> {
+    connection
+        .prepare_cached(
+            "SELECT run.key, run.abandoned_why, run.metadata, run.last_seq, run.workflow IS NOT NULL,
+            owner.key, owner.id, owner.host, owner.pid, owner.since
+            FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?1",
+        )?
+        .query_row([run.to_string()], |row| {
+            Ok(Found {
+                key: row.get(0)?,
+                abandoned: row.get(1)?,
+                metadata: row.get(2)?,
+                last_seq: row.get(3)?,
+                has_begun: row.get(4)?,
+                owner: holder_of(row, 5)?,
+            })
+        })
+        .optional()
+}
+
+/// Claims a run; within a savepoint, so that one that fails changes nothing.
+pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<Granted, Fault> {
+    let run = &claim.run;
+    let found = find(&writer.connection, run)?;
+    if let Some(found) = &found {
+        if let Some(why) = found.abandoned.clone() {
+            return Err(Fault::Alone(JournalError::Abandoned { run: run.clone(), why }));
+        }
+        check_free(writer, run, found.owner.as_ref(), claim.take_over)?;
+    }
+    let names = names_to_take(writer, claim, found.as_ref().map(|found| found.key))?;
+    let Some(our_key) = writer.us.as_ref().and_then(|us| us.key) else {
+        return Err(Fault::Alone(JournalError::Closed));
+    };
+    let (key, epoch): (i64, u64) = writer
+        .connection
+        .prepare_cached(
+            "INSERT INTO run (id, epoch, owner) VALUES (?1, 1, ?2)
+            ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, owner = ?2 RETURNING key, epoch",
+        )?
+        .query_row(params![run.to_string(), our_key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    take_names(writer, key, claim, names)?;
+    if let Some(dead) = found.as_ref().and_then(|found| found.owner.as_ref()).filter(|owner| owner.key != our_key) {
+        clear_away(writer, dead)?;
+    }
+    let held = hold(writer, run, key, epoch, found.as_ref(), !claim.exclusive.is_empty())?;
+    let has_events = held.last_seq > 0;
+    writer.leases.insert(key, held);
+    Ok(Granted { lease: Lease::new(run.clone(), epoch, key), has_events })
+}
+
+/// What the writer has to know of a run that it writes to.
+fn hold(
+    writer: &Writer,
+    run: &RunId,
+    key: i64,
+    epoch: u64,
+    found: Option<&Found>,
+    has_names: bool,
+) -> Result<Held, Fault> {
+    let last: Option<(u64, f64, Option<String>)> = match found {
+        None => None,
+        Some(_) => writer
+            .connection
+            .prepare_cached(
+                "SELECT last_seq, percentage, phase FROM record WHERE run = ?1 ORDER BY first_seq DESC LIMIT 1",
+            )?
+            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?,
+    };
+    let (last_seq, percentage, phase) = last.unwrap_or((0, 0.0, None));
+    let metadata: Map<String, Value> = match found {
+        None => Map::new(),
+        Some(found) => {
+            if last_seq < found.last_seq {
+                return Err(Fault::Alone(damaged(run, format!("event {} is missing", found.last_seq))));
+            }
+            serde_json::from_str(&found.metadata)
+                .map_err(|error| damaged(run, format!("what is kept of its metadata: {error}")))?
+        }
+    };
+    Ok(Held {
+        epoch,
+        id: run.to_string().into(),
+        last_seq,
+        percentage,
+        phase,
+        metadata,
+        has_names,
+        is_sure: true,
+        has_failed: false,
+    })
+}
+
+/// Fails where somebody who lives drives the run.
+fn check_free(writer: &Writer, run: &RunId, owner: Option<&Holder>, take_over: bool) -> Result<(), Fault> {
+    match owner {
+        Some(holder) if !take_over && is_alive(writer, holder)? => {
+            Err(Fault::Alone(JournalError::Owned { run: run.clone(), owner: holder.owner.clone() }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether somebody who lives drives the run.
+pub(super) fn is_driven(writer: &Writer, owner: Option<&Holder>) -> Result<bool, Fault> {
+    owner.map_or(Ok(false), |holder| is_alive(writer, holder))
+}
+
+fn is_alive(writer: &Writer, holder: &Holder) -> Result<bool, Fault> {
+    if writer.us.as_ref().is_some_and(|us| us.key == Some(holder.key)) {
+        return Ok(true);
+    }
+    let seen = writer.home.is_alive(&holder.id);
+    seen.map_err(|error| {
+        let advice = format!("see whether {} lives: its owner file cannot be asked", holder.owner);
+        Fault::Alone(unusable(&writer.path, advice, Box::new(error)))
+    })
+}
+
+/// The other runs that hold names which are claimed, and whether to end their leases. Fails where one of them lives.
+fn names_to_take(writer: &Writer, claim: &Claim, own_key: Option<i64>) -> Result<Vec<i64>, Fault> {
+    let mut ended = Vec::new();
+    for name in &claim.exclusive {
+        let found = writer
+            .connection
+            .prepare_cached(
+                "SELECT run.key, run.id, owner.key, owner.id, owner.host, owner.pid, owner.since
+                FROM exclusive JOIN run ON run.key = exclusive.run LEFT JOIN owner ON owner.key = run.owner
+                WHERE exclusive.name = ?1",
+            )?
+            .query_row([name], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, holder_of(row, 2)?)))
+            .optional()?;
+        let Some((key, holder, Some(owner))) = found.filter(|(key, ..)| Some(*key) != own_key) else { continue };
+        if !is_alive(writer, &owner)? {
+            continue;
+        }
+        if !claim.take_over {
+            let (run, name, owner) = (claim.run.clone(), name.clone(), Box::new(owner.owner));
+            return Err(Fault::Alone(JournalError::Exclusive { run, name, holder: holder.into(), owner }));
+        }
+        ended.push(key);
+    }
+    Ok(ended)
+}
+
+/// Makes the run hold these names and no others; the runs of `ended` lose their leases.
+fn take_names(writer: &Writer, key: i64, claim: &Claim, ended: Vec<i64>) -> Result<(), Error> {
+    let connection = &writer.connection;
+    for other in ended {
+        connection.prepare_cached("UPDATE run SET epoch = epoch + 1, owner = NULL WHERE key = ?1")?.execute([other])?;
+        free_names(connection, other)?;
+    }
+    free_names(connection, key)?;
+    for name in &claim.exclusive {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO exclusive (name, run) VALUES (?1, ?2)")?
+            .execute(params![name, key])?;
+    }
+    Ok(())
+}
+
+pub(super) fn free_names(connection: &Connection, key: i64) -> Result<(), Error> {
+    connection.prepare_cached("DELETE FROM exclusive WHERE run = ?1")?.execute([key]).map(drop)
+}
+
+/// Ends a lease, where it still holds. A run that has no event was never there.
+pub(super) fn give_back(connection: &Connection, lease: &Lease, last_seq: u64) -> Result<(), Error> {
+    let is_ours = connection
+        .prepare_cached(
+            "UPDATE run SET owner = NULL, last_seq = max(last_seq, :last) WHERE key = :key AND epoch = :epoch",
+        )?
+        .execute(named_params! { ":key": lease.key, ":epoch": lease.epoch, ":last": last_seq })?;
+    if is_ours == 0 {
+        return Ok(());
+    }
+    free_names(connection, lease.key)?;
+    connection
+        .prepare_cached(
+            "DELETE FROM run WHERE key = ?1 AND last_seq = 0 AND NOT EXISTS (SELECT 1 FROM record WHERE run = ?1)",
+        )?
+        .execute([lease.key])
+        .map(drop)
+}
+
+/// Gives up a run.
+pub(super) fn abandon(writer: &mut Writer, run: &RunId, why: &str) -> Result<(), Fault> {
+    let found = find(&writer.connection, run)?.filter(|found| found.has_begun);
+    let Some(found) = found else { return Err(Fault::Alone(JournalError::NotFound { run: run.clone() })) };
+    check_free(writer, run, found.owner.as_ref(), false)?;
+    let now = text(timestamp(std::time::SystemTime::now()));
+    writer
+        .connection
+        .prepare_cached("UPDATE run SET abandoned_why = ?2, abandoned_at = ?3, epoch = epoch + 1 WHERE key = ?1")?
+        .execute(params![found.key, why, now])?;
+    free_names(&writer.connection, found.key)?;
+    Ok(())
+}
+
+/// Writes who we are; gives the key.
+pub(super) fn put_owner(connection: &Connection, us: &Us) -> Result<i64, Error> {
+    connection
+        .prepare_cached("INSERT INTO owner (id, host, pid, since) VALUES (?1, ?2, ?3, ?4) RETURNING key")?
+        .query_row(params![us.id, us.owner.host, us.owner.pid, text(us.owner.since)], |row| row.get(0))
+}
+
+/// Removes an owner whom no run names any more.
+pub(super) fn remove_owner(connection: &Connection, key: i64) -> Result<(), Error> {
+    connection
+        .prepare_cached("DELETE FROM owner WHERE key = ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE run.owner = ?1)")?
+        .execute([key])
+        .map(drop)
+}
+
+/// Clears away what an owner has left who drives the run no more, where that one is dead.
+fn clear_away(writer: &Writer, holder: &Holder) -> Result<(), Fault> {
+    if !is_alive(writer, holder)? {
+        writer.home.bury(&holder.id);
+        remove_owner(&writer.connection, holder.key)?;
+    }
+    Ok(())
+}
+
+/// Clears away owners who died without a run. Those with one stay until it is claimed: they say who drove it.
+pub(super) fn forget_the_dead(writer: &Writer) -> Result<(), Fault> {
+    let mut idle = writer.connection.prepare_cached(
+        "SELECT key, id, host, pid, since FROM owner WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.owner = owner.key)",
+    )?;
+    let idle: Vec<Holder> =
+        idle.query_map([], |row| holder_of(row, 0))?.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    for holder in idle {
+        clear_away(writer, &holder)?;
+    }
+    Ok(())
+}

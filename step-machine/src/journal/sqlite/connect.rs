@@ -1,0 +1,127 @@
+//! Opening the file, and bringing it up to the version that this crate writes.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::SqliteOptions;
+use super::error::{store, unusable};
+use crate::journal::JournalError;
+
+/// What makes a file a journal of ours: "stmj".
+const APPLICATION_ID: i32 = 0x7374_6d6a;
+
+/// What brings a file from one version to the next; the first makes an empty one a journal.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// The version of a file after all of them.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
+const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// A WAL that grew beyond this is cut when it begins anew.
+const WAL_LIMIT: i64 = 64 << 20;
+
+/// Opens the file to write.
+pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
+    let fail = |error| store(path, error);
+    connection.busy_timeout(options.busy_timeout).map_err(fail)?;
+    let found = identify(&connection, path)?;
+    set_up(&connection, options).map_err(fail)?;
+    if found < VERSION {
+        migrate(&mut connection, path)?;
+    }
+    Ok(connection)
+}
+
+/// Opens the file to read beside a connection that writes.
+pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = look(path, flags, options)?;
+    connection.pragma_update(None, "query_only", true).map_err(|error| store(path, error))?;
+    Ok(connection)
+}
+
+/// Opens a file that need not be writable.
+pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = look(path, flags, options)?;
+    if identify(&connection, path)? < VERSION {
+        return Err(unusable(
+            path,
+            "open it once to write, which brings it up to date",
+            "it is of an older version".into(),
+        ));
+    }
+    Ok(connection)
+}
+
+fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
+    connection.busy_timeout(options.busy_timeout).map_err(|error| store(path, error))?;
+    connection.pragma_update(None, "cell_size_check", true).map_err(|error| store(path, error))?;
+    Ok(connection)
+}
+
+/// The version of the file: 0 where it is empty. Fails where it is not ours, or newer than this crate.
+fn identify(connection: &Connection, path: &Path) -> Result<i32, JournalError> {
+    let fail = |error| store(path, error);
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(fail);
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let count = "SELECT count(*) FROM sqlite_schema";
+    let is_empty = connection.query_row(count, [], |row| row.get::<_, i64>(0)).map_err(fail)? == 0;
+    if application != APPLICATION_ID && !(is_empty && application == 0 && version == 0) {
+        return Err(unusable(path, "choose another file", "the database is something else than a journal".into()));
+    }
+    if version > VERSION {
+        let source = format!("it has version {version}, this version of step-machine knows those up to {VERSION}");
+        return Err(unusable(path, "a newer step-machine wrote it; use that one, or update this one", source.into()));
+    }
+    Ok(version)
+}
+
+fn set_up(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqlite::Error> {
+    let_it_be_wal(connection, options)?;
+    connection.pragma_update(None, "synchronous", options.synchronous.pragma())?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_LIMIT, |_| Ok(()))?;
+    if let Some(bytes) = options.max_size {
+        let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.into();
+        let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX);
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// SQLite does not wait for the lock that this needs, where several processes make the file at once.
+fn let_it_be_wal(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqlite::Error> {
+    let since = std::time::Instant::now();
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                if since.elapsed() >= options.busy_timeout {
+                    return Err(error);
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), JournalError> {
+    let fail = |error| store(path, error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+    // Another process may have been quicker.
+    let found = identify(&transaction, path)?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(migration).map_err(fail)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
+    transaction.pragma_update(None, "user_version", VERSION).map_err(fail)?;
+    transaction.commit().map_err(fail)
+}

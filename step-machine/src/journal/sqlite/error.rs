@@ -1,0 +1,54 @@
+//! What SQLite says, as errors of the journal.
+
+use std::path::Path;
+
+use rusqlite::{Error, ErrorCode};
+
+use crate::journal::{BoxError, JournalError};
+use crate::run_id::RunId;
+
+/// The journal as a whole cannot be used.
+pub(super) fn store(path: &Path, source: Error) -> JournalError {
+    unusable(path, advice(&source), Box::new(source))
+}
+
+pub(super) fn unusable(path: &Path, advice: impl Into<String>, source: BoxError) -> JournalError {
+    JournalError::Store { journal: path.display().to_string(), advice: advice.into(), source }
+}
+
+fn advice(error: &Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => "see that its directory is there and may be written to",
+        Some(ErrorCode::NotADatabase) => "the file is no SQLite database, or its beginning is damaged",
+        Some(ErrorCode::DatabaseCorrupt) => "it is damaged; restore it from a copy",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "see that the file and its directory may be written to, or open it only to read"
+        }
+        Some(ErrorCode::DiskFull) => "there is no room left for it",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another process has been writing to it for too long; try again, or look what that process does"
+        }
+        _ => "see what the store says",
+    }
+}
+
+pub(super) fn write(run: &RunId, source: impl Into<BoxError>) -> JournalError {
+    JournalError::Write { run: run.clone(), source: source.into() }
+}
+
+/// A run could not be read: because it is damaged, or for another reason.
+pub(super) fn read(run: &RunId, source: Error) -> JournalError {
+    let is_damage = matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(
+            source,
+            Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) | Error::FromSqlConversionFailure(..)
+        );
+    if is_damage {
+        return damaged(run, format!("the database says: {source}"));
+    }
+    JournalError::Read { run: run.clone(), source: Box::new(source) }
+}
+
+pub(super) fn damaged(run: &RunId, what: impl Into<String>) -> JournalError {
+    JournalError::Damaged { run: run.clone(), what: what.into() }
+}

@@ -1,0 +1,103 @@
+//! Finding runs: by their columns and their last row, never by reading one.
+
+use std::path::Path;
+
+use rusqlite::types::{Type, Value as Sql};
+use rusqlite::{Connection, Error, Row};
+use serde::de::DeserializeOwned;
+
+use super::claims::owner_of;
+use super::error::store;
+use super::record::{from_micros, micros};
+use crate::journal::{Abandoned, JournalError, RunQuery, RunSummary};
+
+const SELECT: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels, run.metadata,
+    run.started_at, last.at_us, run.parent, run.error, run.abandoned_why, run.abandoned_at,
+    run.owner, owner.host, owner.pid, owner.since
+    FROM run
+    JOIN record AS last
+    ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
+    LEFT JOIN owner ON owner.key = run.owner
+    WHERE run.workflow IS NOT NULL";
+
+pub(super) fn list(connection: &Connection, path: &Path, query: &RunQuery) -> Result<Vec<RunSummary>, JournalError> {
+    try_list(connection, query).map_err(|error| store(path, error))
+}
+
+fn try_list(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
+    let (text, values) = statement(query);
+    let mut select = connection.prepare(&text)?;
+    select.query_map(rusqlite::params_from_iter(values), summary)?.collect()
+}
+
+/// The query as SQL, and what stands for its question marks.
+fn statement(query: &RunQuery) -> (String, Vec<Sql>) {
+    let mut text = SELECT.to_owned();
+    let mut values = Vec::new();
+    let mut and = |condition: &str, bound: Vec<Sql>| {
+        text.push_str(" AND ");
+        text.push_str(condition);
+        values.extend(bound);
+    };
+    if let Some(run) = &query.run {
+        and("run.id = ?", vec![run.to_string().into()]);
+    }
+    if let Some(workflow) = &query.workflow {
+        and("run.workflow = ?", vec![workflow.clone().into()]);
+    }
+    if !query.statuses.is_empty() {
+        // The words stand in the text itself, where SQLite sees that the index of unfinished runs has them all.
+        let words: Vec<String> = query.statuses.iter().map(|status| format!("'{status}'")).collect();
+        and(&format!("run.status IN ({})", words.join(", ")), Vec::new());
+    }
+    for (key, value) in &query.labels {
+        let condition = "EXISTS (SELECT 1 FROM json_each(run.labels) WHERE key = ? AND value = ?)";
+        and(condition, vec![key.clone().into(), value.clone().into()]);
+    }
+    if let Some(since) = query.silent_since {
+        and("last.at_us <= ?", vec![micros(since).into()]);
+    }
+    if !query.nested {
+        and("run.parent IS NULL", Vec::new());
+    }
+    if !query.abandoned {
+        and("run.abandoned_at IS NULL", Vec::new());
+    }
+    text.push_str(" ORDER BY last.at_us DESC");
+    if let Some(limit) = query.limit {
+        text.push_str(" LIMIT ?");
+        values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+    }
+    (text, values)
+}
+
+fn summary(row: &Row<'_>) -> Result<RunSummary, Error> {
+    let owner = row.get::<_, Option<i64>>(13)?.map(|_| owner_of(row, 14)).transpose()?;
+    let abandoned = match (row.get::<_, Option<String>>(11)?, row.get::<_, Option<String>>(12)?) {
+        (Some(why), Some(at)) => Some(Abandoned::new(why, time(&at, 12)?)),
+        _ => None,
+    };
+    Ok(RunSummary {
+        run: row.get::<_, String>(0)?.into(),
+        workflow: row.get(1)?,
+        status: parsed(&format!("{:?}", row.get::<_, String>(2)?), 2)?,
+        phase: row.get(3)?,
+        percentage: row.get(4)?,
+        labels: parsed(&row.get::<_, String>(5)?, 5)?,
+        metadata: parsed(&row.get::<_, String>(6)?, 6)?,
+        started_at: time(&row.get::<_, String>(7)?, 7)?,
+        updated_at: from_micros(row.get(8)?),
+        parent: row.get::<_, Option<String>>(9)?.map(Into::into),
+        error: row.get(10)?,
+        owner,
+        abandoned,
+    })
+}
+
+fn parsed<T: DeserializeOwned>(text: &str, column: usize) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn time(text: &str, column: usize) -> Result<std::time::SystemTime, Error> {
+    humantime::parse_rfc3339(text).map_err(|error| Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}

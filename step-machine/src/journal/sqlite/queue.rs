@@ -1,0 +1,147 @@
+//! What waits for the one writer, and whose turn it is to write.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::job::Job;
+use super::reader::Reads;
+use super::writer::Writer;
+use crate::sync::lock;
+
+/// So much may wait; whoever brings more waits for room, so that news which nobody waits for cannot fill the memory.
+const MOST_JOBS: usize = 16_384;
+const MOST_BYTES: usize = 32 << 20;
+
+pub(super) struct Queue {
+    waiting: Mutex<Jobs>,
+    /// There is something to do, or nothing any more ever.
+    work: Condvar,
+    room: Condvar,
+    writer: Mutex<Writer>,
+    reads: Reads,
+}
+
+#[derive(Default)]
+struct Jobs {
+    jobs: Vec<Job>,
+    bytes: usize,
+    /// Somebody writes.
+    is_busy: bool,
+    is_closed: bool,
+}
+
+impl Jobs {
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= MOST_JOBS || self.bytes >= MOST_BYTES
+    }
+}
+
+impl Queue {
+    pub(super) fn new(writer: Writer, reads: Reads) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            writer: Mutex::new(writer),
+            reads,
+        }
+    }
+
+    pub(super) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// Asks the writer for something. One that its thread waits for is written by that thread itself, where nobody
+    /// else is about to: that saves two changes of threads. Where the queue is closed, the job's answer says so.
+    pub(super) fn push(&self, job: Job, is_waited_for: bool) {
+        let mut waiting = lock(&self.waiting);
+        while waiting.is_full() && !waiting.is_closed {
+            waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        if waiting.is_closed {
+            return;
+        }
+        if is_waited_for && waiting.jobs.is_empty() && !waiting.is_busy {
+            waiting.is_busy = true;
+            drop(waiting);
+            self.write(vec![job]);
+            return;
+        }
+        waiting.bytes += job.size();
+        waiting.jobs.push(job);
+        if !waiting.is_busy {
+            self.work.notify_one();
+        }
+    }
+
+    /// What the thread of the writer does until the queue is closed and empty.
+    pub(super) fn serve(&self) {
+        let _closed = Closing(self);
+        while let Some(jobs) = self.next() {
+            self.write(jobs);
+        }
+        lock(&self.writer).close();
+    }
+
+    /// All that waits, as soon as there is any.
+    fn next(&self) -> Option<Vec<Job>> {
+        let mut waiting = lock(&self.waiting);
+        while waiting.is_busy || waiting.jobs.is_empty() {
+            if waiting.is_closed && !waiting.is_busy {
+                return None;
+            }
+            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.is_busy = true;
+        waiting.bytes = 0;
+        let jobs = std::mem::take(&mut waiting.jobs);
+        drop(waiting);
+        self.room.notify_all();
+        Some(jobs)
+    }
+
+    fn write(&self, jobs: Vec<Job>) {
+        let _turn = Turn(self);
+        lock(&self.writer).write(jobs);
+    }
+
+    /// Takes nothing more; what waits is still done.
+    pub(super) fn close(&self) {
+        lock(&self.waiting).is_closed = true;
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+}
+
+/// The turn to write, which ends also where writing panics.
+struct Turn<'a>(&'a Queue);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut waiting = lock(&self.0.waiting);
+        waiting.is_busy = false;
+        if !waiting.jobs.is_empty() || waiting.is_closed {
+            self.0.work.notify_one();
+        }
+    }
+}
+
+/// Without the thread nobody would be answered any more.
+struct Closing<'a>(&'a Queue);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        // Out of the lock: whoever waits for an answer learns that there will be none.
+        let left = std::mem::take(&mut lock(&self.0.waiting).jobs);
+        drop(left);
+    }
+}
+
+impl Job {
+    fn size(&self) -> usize {
+        match self {
+            Self::Append(append, _) => append.body.len(),
+            _ => 0,
+        }
+    }
+}

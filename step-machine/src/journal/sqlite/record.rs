@@ -1,0 +1,139 @@
+//! What was appended at once, as one row: JSON that anybody can read, and a checksum.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::error::damaged;
+use crate::event::{EVENT_VERSION, Event, Kind, Progress, ReadErrorKind};
+use crate::journal::JournalError;
+use crate::run_id::RunId;
+use crate::time::{millis, rfc3339};
+
+/// An event without what the row or the event before it says already.
+#[derive(Serialize)]
+struct Lean<'a> {
+    v: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<&'a RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workflow: Option<&'a str>,
+    seq: u64,
+    #[serde(with = "rfc3339")]
+    at: SystemTime,
+    #[serde(rename = "elapsed_ms", with = "millis")]
+    elapsed: Duration,
+    #[serde(flatten)]
+    kind: &'a Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<&'a Progress>,
+}
+
+/// The events as a JSON array. Each has the workflow of the one before it, and the run of the row, unless it says
+/// otherwise; so two such arrays of one run can be put together.
+pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut body = Vec::with_capacity(256 * events.len() + 2);
+    let mut workflow = None;
+    body.push(b'[');
+    for event in events {
+        if body.len() > 1 {
+            body.push(b',');
+        }
+        let lean = Lean {
+            v: event.v,
+            run: Some(&event.run).filter(|other| *other != run),
+            workflow: Some(event.workflow.as_ref()).filter(|name| workflow != Some(*name)),
+            seq: event.seq,
+            at: event.at,
+            elapsed: event.elapsed,
+            kind: &event.kind,
+            progress: event.progress.as_ref(),
+        };
+        serde_json::to_writer(&mut body, &lean)?;
+        workflow = Some(event.workflow.as_ref());
+    }
+    body.push(b']');
+    Ok(body)
+}
+
+/// Puts the array `more` behind the array `body`.
+pub(super) fn join(body: &mut Vec<u8>, more: &[u8]) {
+    body.pop();
+    body.push(b',');
+    body.extend_from_slice(more.get(1..).unwrap_or_default());
+}
+
+/// A row as it stands in the table.
+pub(super) struct Row<'a> {
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) epoch: u64,
+    pub(super) body: &'a [u8],
+}
+
+impl Row<'_> {
+    /// Of all that the row says of the run, and of whose row it is.
+    pub(super) fn checksum(&self, run: &str) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(run.as_bytes());
+        for number in [self.first_seq, self.last_seq, self.epoch] {
+            hasher.update(&number.to_le_bytes());
+        }
+        hasher.update(self.body);
+        hasher.finalize()
+    }
+
+    /// Reads the events behind those that are there; fails where it is not what was written, or does not follow them.
+    pub(super) fn decode(&self, run: &RunId, checksum: i64, events: &mut Vec<Event>) -> Result<(), JournalError> {
+        let (first, last) = (self.first_seq, self.last_seq);
+        let follows = events.last().map_or(0, |event| event.seq) + 1;
+        if first != follows {
+            return Err(damaged(run, format!("event {follows} is missing, event {first} comes next")));
+        }
+        if i64::from(self.checksum(&run.to_string())) != checksum {
+            return Err(damaged(run, format!("events {first} to {last} are not as they were written")));
+        }
+        let unreadable = |error: &dyn std::fmt::Display| damaged(run, format!("events {first} to {last}: {error}"));
+        let texts: Vec<Map<String, Value>> = serde_json::from_slice(self.body).map_err(|error| unreadable(&error))?;
+        let mut workflow = Value::Null;
+        for fields in texts {
+            let next = events.last().map_or(0, |event| event.seq) + 1;
+            let event = event(run, fields, &mut workflow, next)?;
+            if event.seq != next {
+                return Err(damaged(run, format!("event {} stands where event {next} should", event.seq)));
+            }
+            events.push(event);
+        }
+        match events.last() {
+            Some(event) if event.seq == last => Ok(()),
+            _ => Err(damaged(run, format!("event {last} is missing"))),
+        }
+    }
+}
+
+fn event(run: &RunId, mut fields: Map<String, Value>, workflow: &mut Value, next: u64) -> Result<Event, JournalError> {
+    let version = fields.get("v").and_then(Value::as_u64).and_then(|v| u16::try_from(v).ok());
+    if let Some(found) = version.filter(|&found| found > EVENT_VERSION) {
+        return Err(JournalError::Read { run: run.clone(), source: Box::new(ReadErrorKind::Version { found }) });
+    }
+    fields.entry("run").or_insert_with(|| Value::from(run.to_string()));
+    *workflow = fields.entry("workflow").or_insert_with(|| workflow.clone()).clone();
+    Event::deserialize(Value::Object(fields))
+        .map_err(|error: serde_json::Error| damaged(run, format!("event {next}: {error}")))
+}
+
+/// Microseconds since 1970, the precision of an event.
+pub(super) fn micros(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn from_micros(micros: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// RFC 3339 text, as in events.
+pub(super) fn text(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
+}

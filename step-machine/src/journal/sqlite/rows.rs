@@ -1,0 +1,125 @@
+//! The rows that one commit adds: for each run all that it brought meanwhile, in one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, Error, params};
+use serde_json::Value;
+
+use super::job::Changes;
+use super::record::{Row, join, text};
+
+/// What is put together in one row at most; more of one run goes on in another one.
+const LONGEST_BODY: usize = 32 << 10;
+
+/// In the order in which their runs first came.
+#[derive(Default)]
+pub(super) struct Rows {
+    rows: Vec<Pending>,
+    /// Where the row of a run stands, by its key.
+    places: HashMap<i64, usize>,
+}
+
+/// A row to be written, and what goes with it.
+pub(super) struct Pending {
+    pub(super) key: i64,
+    pub(super) epoch: u64,
+    pub(super) run: Arc<str>,
+    /// 0 where there are no events.
+    pub(super) first: u64,
+    pub(super) last: u64,
+    pub(super) at_us: i64,
+    pub(super) percentage: f64,
+    pub(super) phase: Option<String>,
+    pub(super) body: Vec<u8>,
+    pub(super) changes: Option<Box<Changes>>,
+}
+
+impl Rows {
+    /// Puts a row behind those that are there, or to the one of its run.
+    pub(super) fn put(&mut self, row: Pending, connection: &Connection) -> Result<(), Error> {
+        if let Some(earlier) = self.places.get(&row.key).and_then(|place| self.rows.get_mut(*place)) {
+            if earlier.epoch == row.epoch && earlier.body.len() + row.body.len() <= LONGEST_BODY {
+                earlier.merge(row);
+                return Ok(());
+            }
+            self.flush(connection)?;
+        }
+        self.places.insert(row.key, self.rows.len());
+        self.rows.push(row);
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.places.clear();
+    }
+
+    /// Writes them.
+    pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Error> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO record (run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(?9 AS TEXT))",
+        )?;
+        for Pending { key, epoch, run, first, last, at_us, percentage, phase, body, changes } in self.rows.drain(..) {
+            if first > 0 {
+                let checksum = Row { first_seq: first, last_seq: last, epoch, body: &body }.checksum(&run);
+                insert.execute(params![key, first, last, epoch, at_us, percentage, phase, checksum, body])?;
+            }
+            if let Some(changes) = changes {
+                change(connection, key, last, *changes)?;
+            }
+        }
+        self.places.clear();
+        Ok(())
+    }
+}
+
+impl Pending {
+    fn merge(&mut self, later: Self) {
+        if later.first > 0 {
+            if self.first > 0 {
+                join(&mut self.body, &later.body);
+            } else {
+                (self.first, self.body) = (later.first, later.body);
+            }
+            (self.last, self.at_us) = (later.last, later.at_us);
+            (self.percentage, self.phase) = (later.percentage, later.phase);
+        }
+        match (&mut self.changes, later.changes) {
+            (Some(changes), Some(later)) => changes.merge(*later),
+            (changes @ None, later) => *changes = later,
+            (Some(_), None) => {}
+        }
+    }
+}
+
+/// Writes what changes in the row of a run.
+fn change(connection: &Connection, key: i64, last: u64, changes: Changes) -> Result<(), Error> {
+    let Changes { start, digest, metadata, release } = changes;
+    let start = start.as_ref();
+    let mut update = connection.prepare_cached(
+        "UPDATE run SET workflow = coalesce(?2, workflow), labels = coalesce(?3, labels),
+        parent = coalesce(?4, parent), started_at = coalesce(?5, started_at), status = coalesce(?6, status),
+        error = CASE WHEN ?7 THEN ?8 ELSE error END, metadata = coalesce(?9, metadata),
+        owner = CASE WHEN ?10 THEN NULL ELSE owner END, last_seq = max(last_seq, ?11)
+        WHERE key = ?1",
+    )?;
+    update.execute(params![
+        key,
+        start.map(|start| &start.workflow),
+        start.map(|start| serde_json::json!(start.labels).to_string()),
+        start.and_then(|start| start.parent.as_ref()).map(ToString::to_string),
+        start.map(|start| text(start.started_at)),
+        digest.status.map(|status| status.as_str()),
+        digest.error.is_some(),
+        digest.error.flatten(),
+        metadata.map(|metadata| Value::Object(metadata).to_string()),
+        release,
+        last,
+    ])?;
+    Ok(())
+}

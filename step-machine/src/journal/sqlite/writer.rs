@@ -1,0 +1,341 @@
+//! The one who writes: all that waits in one transaction, one commit, then all answers.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, Error};
+use serde_json::{Map, Value};
+
+use super::claims;
+use super::error::{unusable, write};
+use super::job::{Appended, Failure, Fault, Granted, Job, Outcome};
+use super::owner::{Home, OwnerFile};
+use super::prune::prune;
+use super::reader::Reads;
+use super::rows::{Pending, Rows};
+use super::wal::Reserve;
+use crate::journal::{Claim, JournalError, Lease, Owner, host};
+use crate::run_id::RunId;
+use crate::time::timestamp;
+
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) home: Home,
+    /// Whom others see that this one drives its runs; from the first claim on.
+    pub(super) us: Option<Us>,
+    /// The leases that were given here and not given back, by the key of the run.
+    pub(super) leases: HashMap<i64, Held>,
+    reads: Reads,
+    /// What is to be written of this group.
+    rows: Rows,
+    /// Changes whenever another connection has written.
+    data_version: Option<i64>,
+    /// Leases that were given back while the store could not be written.
+    unreleased: Vec<Lease>,
+    reserve: Reserve,
+}
+
+/// This process, as an owner of runs.
+pub(super) struct Us {
+    // Locked as long as it is here.
+    _file: OwnerFile,
+    pub(super) id: String,
+    pub(super) owner: Owner,
+    /// The key of its row, once that is written.
+    pub(super) key: Option<i64>,
+}
+
+/// A lease under way.
+pub(super) struct Held {
+    pub(super) epoch: u64,
+    /// The run as text.
+    pub(super) id: Arc<str>,
+    pub(super) last_seq: u64,
+    pub(super) percentage: f64,
+    pub(super) phase: Option<String>,
+    pub(super) metadata: Map<String, Value>,
+    pub(super) has_names: bool,
+    /// Nobody else has written since it was seen that the lease holds.
+    pub(super) is_sure: bool,
+    /// An append failed, so that none may follow.
+    pub(super) has_failed: bool,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads) -> Self {
+        Self {
+            home: Home::of(&path),
+            reserve: Reserve::of(&path),
+            connection,
+            path,
+            us: None,
+            leases: HashMap::new(),
+            reads,
+            rows: Rows::default(),
+            data_version: None,
+            unreleased: Vec::new(),
+        }
+    }
+
+    /// Does all of `jobs` in one transaction, and answers.
+    pub(super) fn write(&mut self, jobs: Vec<Job>) {
+        let mut failure = self.begin().err();
+        let mut outcomes = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let mut outcome = self.perform(job, failure.is_some());
+            failure = failure.or_else(|| outcome.take_store_fault());
+            outcomes.push(outcome);
+        }
+        if failure.is_none() {
+            failure = self.commit().err();
+        }
+        let failure = failure.map(|error| self.fail(error, &outcomes));
+        for outcome in outcomes {
+            outcome.send(failure.as_ref(), &self.reads);
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if self.data_version != Some(version) {
+            self.data_version = Some(version);
+            self.leases.values_mut().for_each(|held| held.is_sure = false);
+        }
+        self.reserve.grow();
+        for at in 0..self.unreleased.len() {
+            let lease = self.unreleased[at].clone();
+            claims::give_back(&self.connection, &lease, 0)?;
+        }
+        Ok(())
+    }
+
+    fn execute(&self, statement: &str) -> Result<(), Error> {
+        self.connection.prepare_cached(statement)?.execute([]).map(drop)
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        self.execute("COMMIT")?;
+        self.unreleased.clear();
+        Ok(())
+    }
+
+    /// Takes back what was done for these, and remembers that none of their leases may go on.
+    fn fail(&mut self, error: Error, outcomes: &[Outcome]) -> Failure {
+        self.rows.clear();
+        if !self.connection.is_autocommit() {
+            // Where even this fails, the next transaction cannot begin, and says why.
+            let _ = self.execute("ROLLBACK");
+        }
+        if let Some(us) = &mut self.us {
+            // Its row may have gone with the rest.
+            us.key = None;
+        }
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Appended(lease, ..) => {
+                    if let Some(held) = self.held(lease) {
+                        held.has_failed = true;
+                    }
+                }
+                Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.held(lease).is_some() => {
+                    self.leases.remove(&lease.key);
+                }
+                Outcome::Released(lease, _, _) => self.unreleased.push(lease.clone()),
+                _ => {}
+            }
+        }
+        Failure { source: Arc::new(error), path: self.path.clone() }
+    }
+
+    fn held(&mut self, lease: &Lease) -> Option<&mut Held> {
+        self.leases.get_mut(&lease.key).filter(|held| held.epoch == lease.epoch)
+    }
+
+    /// Does one thing.
+    fn perform(&mut self, job: Job, is_over: bool) -> Outcome {
+        match job {
+            Job::Append(append, answer) => {
+                let lease = append.lease.clone();
+                let result = self.unless(is_over, |writer| writer.append(*append));
+                Outcome::Appended(lease, answer, result)
+            }
+            Job::Claim(claim, answer) => {
+                let result = self.unless(is_over, |writer| writer.claim(&claim));
+                Outcome::Claimed(claim.run, answer, result)
+            }
+            Job::Release(lease, answer) => {
+                let result = self.unless(is_over, |writer| writer.release(&lease));
+                Outcome::Released(lease, answer, result)
+            }
+            Job::Abandon(run, why, answer) => {
+                let result = self.unless(is_over, |writer| writer.alone(|writer| claims::abandon(writer, &run, &why)));
+                Outcome::Abandoned(run, answer, result)
+            }
+            Job::Prune(before, answer) => {
+                let result = self.unless(is_over, |writer| writer.alone(|writer| prune(writer, before)));
+                Outcome::Pruned(answer, result)
+            }
+        }
+    }
+
+    /// Nothing is tried once the whole has failed: the answer will be that failure.
+    fn unless<T>(&mut self, is_over: bool, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        if is_over { Err(Fault::Alone(JournalError::Closed)) } else { work(self) }
+    }
+
+    /// Does something of several statements wholly or not at all, whatever becomes of the others.
+    fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        self.flush()?;
+        self.execute("SAVEPOINT alone")?;
+        let done = work(self);
+        match done {
+            Ok(done) => {
+                self.execute("RELEASE alone")?;
+                Ok(done)
+            }
+            // Some failures end the whole transaction.
+            Err(fault) if self.connection.is_autocommit() => Err(fault),
+            Err(fault) => {
+                self.execute("ROLLBACK TO alone")?;
+                self.execute("RELEASE alone")?;
+                Err(fault)
+            }
+        }
+    }
+
+    fn append(&mut self, mut append: Appended) -> Result<(), Fault> {
+        let lease = &append.lease;
+        self.make_sure(lease)?;
+        let Some(held) = self.held(lease) else { return Ok(()) };
+        if held.has_failed {
+            return Err(Fault::Alone(write(&lease.run, "an earlier write to it failed; begin the run again")));
+        }
+        let conflict = (!append.is_empty() && append.first != held.last_seq + 1).then(|| JournalError::Conflict {
+            run: lease.run.clone(),
+            found: append.first,
+            last: held.last_seq,
+        });
+        if let Some(fault) = conflict.or(append.fault.take()) {
+            held.has_failed = true;
+            return Err(Fault::Alone(fault));
+        }
+        self.put_down(append)?;
+        Ok(())
+    }
+
+    /// Whether the lease holds, which need be asked for only where another connection has written.
+    fn make_sure(&mut self, lease: &Lease) -> Result<(), Fault> {
+        if self.held(lease).is_some_and(|held| held.is_sure) {
+            return Ok(());
+        }
+        let found = claims::holder(&self.connection, lease.key)?;
+        let our_key = self.us.as_ref().and_then(|us| us.key);
+        let is_held = found.as_ref().is_some_and(|found| {
+            found.epoch == lease.epoch && found.owner.as_ref().is_some_and(|owner| Some(owner.key) == our_key)
+        });
+        match self.held(lease).filter(|_| is_held) {
+            Some(held) => {
+                held.is_sure = true;
+                Ok(())
+            }
+            None => {
+                if self.held(lease).is_some() {
+                    self.leases.remove(&lease.key);
+                }
+                let owner = found.and_then(|found| found.owner).map(|owner| owner.owner);
+                Err(Fault::Alone(JournalError::TakenOver { run: lease.run.clone(), owner }))
+            }
+        }
+    }
+
+    /// Puts an append with what else this group has of its run.
+    fn put_down(&mut self, append: Appended) -> Result<(), Error> {
+        let key = append.lease.key;
+        let Some(held) = self.leases.get_mut(&key) else { return Ok(()) };
+        if !append.is_empty() {
+            held.last_seq = append.last;
+            held.percentage = append.percentage.unwrap_or(held.percentage);
+            held.phase = append.phase.or(held.phase.take());
+        }
+        let (percentage, phase) = (held.percentage, held.phase.clone());
+        let mut changes = append.changes;
+        if let Some(changes) = changes.as_mut().filter(|changes| !changes.digest.metadata.is_empty()) {
+            held.metadata.append(&mut changes.digest.metadata);
+            changes.metadata = Some(held.metadata.clone());
+        }
+        let is_released = append.release;
+        let row = Pending {
+            key,
+            epoch: append.lease.epoch,
+            run: held.id.clone(),
+            first: append.first,
+            last: append.last,
+            at_us: append.at_us,
+            percentage,
+            phase,
+            body: append.body,
+            changes,
+        };
+        self.rows.put(row, &self.connection)?;
+        if is_released && self.leases.remove(&key).is_some_and(|held| held.has_names) {
+            claims::free_names(&self.connection, key)?;
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, claim: &Claim) -> Result<Granted, Fault> {
+        self.introduce()?;
+        self.alone(|writer| claims::claim(writer, claim))
+    }
+
+    /// Makes us known as an owner.
+    fn introduce(&mut self) -> Result<(), Fault> {
+        if self.us.is_none() {
+            let us = Us::new(&self.home).map_err(|error| {
+                unusable(&self.path, "see that a folder next to it can be made and locked", Box::new(error))
+            })?;
+            self.us = Some(us);
+            claims::forget_the_dead(self)?;
+        }
+        if let Some(us) = self.us.as_mut().filter(|us| us.key.is_none()) {
+            us.key = Some(claims::put_owner(&self.connection, us)?);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
+        self.flush()?;
+        let held = self.held(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
+        claims::give_back(&self.connection, lease, held.map_or(0, |held| held.last_seq))?;
+        Ok(())
+    }
+
+    /// Writes the rows of this group. What reads them, or the runs, comes after it.
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        self.rows.flush(&self.connection)
+    }
+
+    /// Leaves nothing behind that would have to be cleared away.
+    pub(super) fn close(&mut self) {
+        let Some(us) = self.us.take() else { return };
+        if let Some(key) = us.key {
+            // Whoever comes next clears it away otherwise.
+            let _ = claims::remove_owner(&self.connection, key);
+        }
+    }
+}
+
+impl Us {
+    fn new(home: &Home) -> io::Result<Self> {
+        let now = timestamp(SystemTime::now());
+        let id = RunId::generate(now).to_string();
+        let file = home.move_in(&id)?;
+        Ok(Self { _file: file, id, owner: Owner::this_process(host::name(), now), key: None })
+    }
+}

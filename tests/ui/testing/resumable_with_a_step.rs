@@ -1,0 +1,10 @@
+use step_machine::{Workflow, assert_resumable};
+
+#[derive(Workflow)]
+enum Release {
+    Fetch,
+}
+
+fn main() {
+    assert_resumable!(Release::Fetch, "workflows/release.json");
+}
