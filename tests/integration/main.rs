@@ -59,6 +59,8 @@ mod rollback_policy;
 mod runner;
 mod samples;
 mod schema;
+mod secret;
+mod secret_damage;
 mod semantics;
 mod sqlite;
 mod support;

@@ -1,5 +1,6 @@
 //! Where the events of runs are kept.
 
+mod codec;
 mod digest;
 mod error;
 #[cfg(feature = "sqlite")]
@@ -8,18 +9,23 @@ mod lease;
 mod memory;
 mod query;
 mod reply;
+#[cfg(feature = "seal")]
+mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use codec::{Codec, CodecError, SealContext};
 pub use digest::Digest;
 pub use error::{BoxError, JournalError};
 pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
 pub use memory::MemoryJournal;
 pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
+#[cfg(feature = "seal")]
+pub use seal::{KeyError, SealKey, Sealer};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Finding, SqliteJournal, SqliteOptions, Synchronous};
 
