@@ -78,6 +78,7 @@
 //! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
+//! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -119,6 +120,8 @@ mod workflow;
 pub use context::{StepContext, Task};
 pub use event::Event;
 pub use failure::{Cause, ContextError, FailureContext, StepError};
+#[cfg(feature = "postgres")]
+pub use journal::PostgresJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::SqliteJournal;
 pub use journal::{Journal, JournalError, MemoryJournal};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode};
 
+use crate::journal::error::damaged;
 use crate::journal::{BoxError, JournalError};
 use crate::run_id::RunId;
 
@@ -32,10 +33,6 @@ fn advice(error: &Error) -> &'static str {
     }
 }
 
-pub(super) fn write(run: &RunId, source: impl Into<BoxError>) -> JournalError {
-    JournalError::Write { run: run.clone(), source: source.into() }
-}
-
 /// A run could not be read: because it is damaged, or for another reason.
 pub(super) fn read(run: &RunId, source: Error) -> JournalError {
     let is_damage = matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
@@ -47,8 +44,4 @@ pub(super) fn read(run: &RunId, source: Error) -> JournalError {
         return damaged(run, format!("the database says: {source}"));
     }
     JournalError::Read { run: run.clone(), source: Box::new(source) }
-}
-
-pub(super) fn damaged(run: &RunId, what: impl Into<String>) -> JournalError {
-    JournalError::Damaged { run: run.clone(), what: what.into() }
 }

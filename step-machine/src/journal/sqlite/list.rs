@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::claims::owner_of;
 use super::error::store;
-use super::record::{from_micros, micros};
+use crate::journal::record::{from_micros, micros};
 use crate::journal::{Abandoned, JournalError, RunQuery, RunSummary};
 
 const SELECT: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels, run.metadata,

@@ -2,10 +2,11 @@
 
 use rusqlite::{Connection, Error, OptionalExtension, Transaction};
 
-use super::error::{damaged, read};
-use super::record::Row;
+use super::error::read;
 use crate::event::Event;
 use crate::journal::JournalError;
+use crate::journal::error::damaged;
+use crate::journal::record::Row;
 use crate::run_id::RunId;
 
 /// All events of a run; none where it is not there.

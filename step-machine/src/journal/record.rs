@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::JournalError;
 use super::error::damaged;
 use crate::event::{EVENT_VERSION, Event, Kind, Progress, ReadErrorKind};
-use crate::journal::JournalError;
 use crate::run_id::RunId;
 use crate::time::{millis, rfc3339};
 
@@ -131,9 +131,4 @@ pub(super) fn micros(time: SystemTime) -> i64 {
 
 pub(super) fn from_micros(micros: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
-}
-
-/// RFC 3339 text, as in events.
-pub(super) fn text(time: SystemTime) -> String {
-    humantime::format_rfc3339_micros(time).to_string()
 }
