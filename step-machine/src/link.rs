@@ -30,11 +30,11 @@ pub(crate) struct Shared {
     /// Whether a journal keeps the run.
     #[cfg(feature = "runner")]
     pub(crate) is_kept: bool,
-    recorder: Mutex<Recorder>,
+    recorder: Mutex<Box<Recorder>>,
 }
 
 impl Shared {
-    pub(crate) fn new(recorder: Recorder) -> Arc<Self> {
+    pub(crate) fn new(recorder: Box<Recorder>) -> Arc<Self> {
         Self::with_stop(
             recorder,
             #[cfg(feature = "runner")]
@@ -43,7 +43,7 @@ impl Shared {
     }
 
     /// The same, where somebody holds already what stops it.
-    pub(crate) fn with_stop(recorder: Recorder, #[cfg(feature = "runner")] stop: Arc<Stop>) -> Arc<Self> {
+    pub(crate) fn with_stop(recorder: Box<Recorder>, #[cfg(feature = "runner")] stop: Arc<Stop>) -> Arc<Self> {
         let state = recorder.state();
         Arc::new(Self {
             run: state.run().clone(),
@@ -57,7 +57,7 @@ impl Shared {
     }
 
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Recorder> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Box<Recorder>> {
         lock(&self.recorder)
     }
 
@@ -79,7 +79,7 @@ impl Shared {
     }
 
     /// The writer, for the last one that holds it: what else can reach it only looks in for a moment.
-    pub(crate) fn into_recorder(mut shared: Arc<Self>) -> Recorder {
+    pub(crate) fn into_recorder(mut shared: Arc<Self>) -> Box<Recorder> {
         loop {
             match Arc::try_unwrap(shared) {
                 Ok(shared) => return shared.recorder.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner),
@@ -136,7 +136,7 @@ impl Link {
             Self::Shared(shared) => shared.clone(),
             Self::Own(own) => {
                 let stand_in = own.stand_in();
-                let shared = Shared::new(*std::mem::replace(own, stand_in));
+                let shared = Shared::new(std::mem::replace(own, stand_in));
                 *self = Self::Shared(shared.clone());
                 shared
             }
@@ -147,7 +147,7 @@ impl Link {
     pub(crate) fn into_recorder(self) -> Box<Recorder> {
         match self {
             Self::Own(recorder) => recorder,
-            Self::Shared(shared) => Box::new(Shared::into_recorder(shared)),
+            Self::Shared(shared) => Shared::into_recorder(shared),
         }
     }
 }

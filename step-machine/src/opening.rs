@@ -132,7 +132,7 @@ impl Opening {
         found: Found,
         plan: SharedPlan,
         way: Way,
-    ) -> Result<Recorder, JournalError> {
+    ) -> Result<Box<Recorder>, JournalError> {
         let has_to_be_kept = self.start == Start::Kept || self.retry_from.is_some();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
@@ -145,7 +145,7 @@ impl Opening {
         }
     }
 
-    fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Recorder, JournalError> {
+    fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Box<Recorder>, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
         let has_news =
@@ -158,7 +158,7 @@ impl Opening {
         Ok(recorder)
     }
 
-    fn recorder(&mut self, state: RunState, now: SystemTime, hold: Option<Hold>) -> Recorder {
+    fn recorder(&mut self, state: RunState, now: SystemTime, hold: Option<Hold>) -> Box<Recorder> {
         #[cfg_attr(not(feature = "runner"), expect(unused_mut))]
         let mut recorder = Recorder::new(state, std::mem::take(&mut self.watch), now, hold.and_then(Hold::let_go));
         #[cfg(feature = "runner")]
@@ -175,7 +175,7 @@ impl Opening {
         plan: SharedPlan,
         way: Way,
         hold: Option<Hold>,
-    ) -> Result<Recorder, JournalError> {
+    ) -> Result<Box<Recorder>, JournalError> {
         fits::<W>(&state, &plan)?;
         let (run, status) = (state.run().clone(), state.status());
         let again = self.retry_from.map(|step| state.to_run_again(&plan, step)).unwrap_or_default();

@@ -58,6 +58,9 @@ pub(crate) struct Recorder {
     fault: Fault,
     /// No journal, and nothing has failed: then the usual transitions take the short way.
     is_short: bool,
+    /// When something was last heard of each step, where somebody listens for silence.
+    #[cfg(feature = "runner")]
+    heard: Option<Box<[tokio::time::Instant]>>,
     // Boxed, as few runs have any.
     family: Option<Box<Family>>,
 }
@@ -82,13 +85,14 @@ enum Fault {
 }
 
 impl Recorder {
-    /// Goes on from `state`; where there is a journal, under the lease that it gave.
+    /// Goes on from `state`; where there is a journal, under the lease that it gave. On the heap from the start, as it
+    /// moves several times.
     #[inline]
-    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Self {
+    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
         let Watch { clock, journal, observers } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
-        Self {
+        Box::new(Self {
             base: nanos(since.max(state.elapsed())),
             origin: instant(clock.as_deref()),
             is_short: book.is_none(),
@@ -98,8 +102,10 @@ impl Recorder {
             book,
             is_deferred: false,
             fault: Fault::None,
+            #[cfg(feature = "runner")]
+            heard: None,
             family: None,
-        }
+        })
     }
 
     /// Whether nobody needs events: then none is built.
@@ -111,7 +117,7 @@ impl Recorder {
     /// What takes the place of a writer that moves elsewhere, until its place is gone: it writes to nobody.
     pub(crate) fn stand_in(&self) -> Box<Self> {
         let state = RunState::new(self.state.run().clone(), self.state.shared_plan().clone(), self.state.started_at());
-        Box::new(Self::new(state, Watch::default(), self.state.started_at(), None))
+        Self::new(state, Watch::default(), self.state.started_at(), None)
     }
 
     #[inline]
@@ -226,6 +232,22 @@ impl Recorder {
 
     /// Records news of a step; news that come when nobody waits for them any more are passed over.
     pub(crate) fn record_news(&mut self, kind: Kind) {
+        #[cfg(feature = "runner")]
+        if self.heard.is_some()
+            && let Some(index) = kind.step().and_then(|step| step.find(self.state.plan()))
+        {
+            self.hear(index);
+        }
+        self.record_quietly(kind);
+    }
+
+    /// Records that there are no news of a step.
+    #[cfg(feature = "runner")]
+    pub(crate) fn record_silence(&mut self, kind: Kind) {
+        self.record_quietly(kind);
+    }
+
+    fn record_quietly(&mut self, kind: Kind) {
         if self.is_broken() {
             return;
         }
@@ -430,6 +452,25 @@ impl Recorder {
         if let Some(family) = self.family.as_ref().filter(|family| family.is_nested) {
             lock(&family.nested).insert(self.state.run().clone(), self.state.clone());
         }
+    }
+
+    /// Notes from here on when something is heard of a step.
+    #[cfg(feature = "runner")]
+    pub(crate) fn listen(&mut self) {
+        self.heard = Some(vec![tokio::time::Instant::now(); self.state.steps().len()].into());
+    }
+
+    #[cfg(feature = "runner")]
+    pub(crate) fn hear(&mut self, index: usize) {
+        if let Some(heard) = self.heard.as_mut().and_then(|heard| heard.get_mut(index)) {
+            *heard = tokio::time::Instant::now();
+        }
+    }
+
+    /// When something was last heard of a step.
+    #[cfg(feature = "runner")]
+    pub(crate) fn heard(&self, index: usize) -> Option<tokio::time::Instant> {
+        self.heard.as_ref()?.get(index).copied()
     }
 
     /// Makes this the writer of a nested run, whose last state is kept in `nested`.

@@ -23,6 +23,8 @@ impl Recorder {
     /// Begins an attempt at a step; `false` too where the step is settled.
     #[inline(never)]
     pub(crate) fn begin_step(&mut self, index: usize) -> bool {
+        #[cfg(feature = "runner")]
+        self.hear(index);
         match self.start_plainly(index) {
             Ok(()) => {
                 self.tell(|state| start(state, index, 1, false));
@@ -126,6 +128,8 @@ impl Recorder {
 
     /// Begins an attempt at undoing a step.
     pub(crate) fn begin_undo(&mut self, index: usize) -> bool {
+        #[cfg(feature = "runner")]
+        self.hear(index);
         let attempt = self.step(index).undo_attempts() + 1;
         let step = self.state().step_ref(index);
         self.record(Kind::UndoStart(UndoStart { step, attempt }))

@@ -20,7 +20,7 @@ mod reply;
 mod sqlite;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use digest::Digest;
 pub use error::{BoxError, JournalError};
@@ -81,6 +81,11 @@ pub trait Journal: Send + Sync {
     /// The runs that `query` finds, those first whose last event is the newest. Reads no run, so that one which cannot
     /// be read does not keep the others from being found.
     fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>>;
+
+    /// The runs of which nothing was heard for so long, and that have not ended: their process hangs, or is gone.
+    fn stalled(&self, silence: Duration) -> Reply<Vec<RunSummary>> {
+        self.list(&RunQuery::unfinished().silent_for(silence))
+    }
 
     /// Gives up a run, with the reason, whether it can be read or not: nobody can claim it any more. Fails where
     /// somebody holds it.

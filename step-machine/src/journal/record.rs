@@ -123,6 +123,12 @@ fn event(run: &RunId, mut fields: Map<String, Value>, workflow: &mut Value, next
         .map_err(|error: serde_json::Error| damaged(run, format!("event {next}: {error}")))
 }
 
+/// What finds a run by its id where the index of ids is damaged.
+#[cfg(feature = "sqlite")]
+pub(super) fn id_check(run: &RunId) -> u32 {
+    crc32fast::hash(run.to_string().as_bytes())
+}
+
 /// Microseconds since 1970, the precision of an event.
 pub(super) fn micros(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);

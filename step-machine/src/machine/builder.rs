@@ -47,7 +47,7 @@ impl<W: Workflow> MachineBuilder<W> {
     pub fn begin(mut self) -> Result<Machine<W, W::Start>, JournalError> {
         let found =
             if self.opening.watch.journal.is_some() { block_on(self.opening.find())? } else { Found::default() };
-        Ok(Machine::new(Box::new(self.opening.open::<W>(found, W::plan().into(), Way::Forward)?)))
+        Ok(Machine::new(self.opening.open::<W>(found, W::plan().into(), Way::Forward)?))
     }
 }
 

@@ -17,7 +17,7 @@ impl Opening {
         from: usize,
         plan: SharedPlan,
         hold: Option<Hold>,
-    ) -> Result<Recorder, JournalError> {
+    ) -> Result<Box<Recorder>, JournalError> {
         let Some(mut source) = source else { return Err(JournalError::NotFound { run }) };
         fits::<W>(&source, &plan)?;
         source.rebase(plan.clone());

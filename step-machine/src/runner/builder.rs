@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempt::Settings;
@@ -75,10 +76,11 @@ use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 pub struct Runner<'h, W, P> {
     pub(super) handler: P,
     pub(super) opening: Opening,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) triggers: Vec<Trigger<'h>>,
     on_failure: Option<OnFailure>,
     deadline: Option<Duration>,
+    pub(super) stalled_after: Option<Duration>,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -87,10 +89,11 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         Self {
             handler,
             opening: Opening::default(),
-            settings: Settings::default(),
+            settings: Arc::default(),
             triggers: Vec::new(),
             on_failure: None,
             deadline: None,
+            stalled_after: None,
             workflow: PhantomData,
         }
     }
@@ -106,7 +109,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     /// Leaves a skippable step out, and says why. Its skip method is not asked.
     pub fn skip<S: Skippable<Workflow = W>>(mut self, step: S, why: impl Into<Text>) -> Self {
         let _ = step;
-        self.settings.skips.push((S::STEP.index(), why.into()));
+        self.set().skips.push((S::STEP.index(), why.into()));
         self
     }
 
@@ -138,27 +141,27 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         if !step.info().skippable {
             return Err(NotSkippable::of(&step));
         }
-        self.settings.skips.push((step.index(), why.into()));
+        self.set().skips.push((step.index(), why.into()));
         Ok(self)
     }
 
     /// Leaves the effect of `step` as it is where the run is rolled back: for an undo that cannot succeed, or should
     /// not run.
     pub fn skip_undo(mut self, step: W, why: impl Into<Text>) -> Self {
-        self.settings.kept.push((step.index(), why.into()));
+        self.set().kept.push((step.index(), why.into()));
         self
     }
 
     /// Runs no further than `step`: in a sequence it and all before it, in parallel it and what it needs. The run then
     /// ends as cancelled, because it was asked for; with a journal it can go on later.
     pub fn only_until(mut self, step: W) -> Self {
-        self.settings.until = Some(step.index());
+        self.set().until = Some(step.index());
         self
     }
 
     /// Sets how many steps of a parallel workflow may run at once, at least one; without it all that are ready do.
     pub fn max_parallel(mut self, steps: usize) -> Self {
-        self.settings.max_parallel = NonZeroUsize::new(steps).or(Some(NonZeroUsize::MIN));
+        self.set().max_parallel = NonZeroUsize::new(steps).or(Some(NonZeroUsize::MIN));
         self
     }
 
@@ -172,19 +175,29 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
     /// Sets the longest time that a rollback may take. An undo that it cuts off counts as failed, and what is left is
     /// not begun: the run is stuck.
     pub fn rollback_deadline(mut self, span: Duration) -> Self {
-        self.settings.rollback_deadline = Some(span);
+        self.set().rollback_deadline = Some(span);
+        self
+    }
+
+    /// Sets the silence after which a step counts as stalled that declares none of its own: then a
+    /// [`stalled`](crate::event::Kind::Stalled) event tells of it, once a silence. Nothing else happens; nothing is told
+    /// while a body keeps the thread for itself, and of the wait before the next attempt.
+    ///
+    /// From outside, also where the process is gone, [`Journal::stalled`](crate::Journal::stalled) finds such runs.
+    pub fn stalled_after(mut self, silence: Duration) -> Self {
+        self.stalled_after = Some(silence);
         self
     }
 
     /// Cancels the steps beside a step that stops the run; without it they run to their ends.
     pub fn cancel_siblings(mut self) -> Self {
-        self.settings.cancel_siblings = true;
+        self.set().cancel_siblings = true;
         self
     }
 
     /// Takes back what a cancelled run did; without it everything stays as it is.
     pub fn rollback_on_cancel(mut self) -> Self {
-        self.settings.rollback_on_cancel = true;
+        self.set().rollback_on_cancel = true;
         self
     }
 
@@ -275,8 +288,12 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
 
     /// Makes attempts go wrong on demand, to test what a workflow does then.
     pub fn faults(mut self, faults: Faults) -> Self {
-        self.settings.faults = Some(faults);
+        self.set().faults = Some(faults);
         self
+    }
+
+    fn set(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 
     fn trigger(mut self, trigger: Trigger<'h>) -> Self {
@@ -323,8 +340,9 @@ impl<'h, W: Workflow, P: HandlerFor<W> + 'h> IntoFuture for Runner<'h, W, P> {
     type Output = Result<Report<W>, Failure<W, P::Error>>;
     type IntoFuture = BoxFuture<'h, Self::Output>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.execute())
+    fn into_future(mut self) -> Self::IntoFuture {
+        // By reference: an async method that takes a run by value has room for two of them.
+        Box::pin(async move { self.execute().await })
     }
 }
 

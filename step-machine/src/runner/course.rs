@@ -3,11 +3,12 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use super::attempt::waiting;
+use super::attempt::{Halt, waiting};
 use super::builder::Runner;
-use super::drive::{Drive, Halt};
+use super::drive::Drive;
 use super::handler::HandlerFor;
 use super::signals::watched;
+use super::stall;
 use crate::event::{Effect, FailureRecord, RunStatus};
 use crate::failure::{self, Cause, StepError};
 use crate::link::Shared;
@@ -19,7 +20,7 @@ use crate::stop::Level;
 use crate::workflow::Workflow;
 
 impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
-    pub(super) async fn execute(mut self) -> Result<Report<W>, Failure<W, P::Error>> {
+    pub(super) async fn execute(&mut self) -> Result<Report<W>, Failure<W, P::Error>> {
         let plan = self.effective_plan();
         let mut opening = std::mem::take(&mut self.opening);
         opening.is_deferred = true;
@@ -31,14 +32,14 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     /// Goes on with an open run.
     pub(super) fn go_on(
         &mut self,
-        recorder: Recorder,
+        recorder: Box<Recorder>,
     ) -> impl Future<Output = Result<Report<W>, Failure<W, P::Error>>> {
         // A run that had completed before has its end already. The rest waits, without what only the start needs.
         let is_over = recorder.state().status() == RunStatus::Completed;
         let shared = Shared::new(recorder);
         async move {
             if is_over {
-                return report(Box::new(Shared::into_recorder(shared)));
+                return report(Shared::into_recorder(shared));
             }
             self.drive(&shared, Way::AsLeft).await.end(shared).await
         }
@@ -47,12 +48,14 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
     /// Drives a run to its end.
     pub(super) async fn drive(&mut self, shared: &Arc<Shared>, way: Way) -> Driven<P::Error> {
         let triggers = std::mem::take(&mut self.triggers);
-        let settings = std::mem::take(&mut self.settings);
+        let settings = self.settings.clone();
         let drive = Drive::<W, P>::new(&self.handler, shared, settings, !triggers.is_empty());
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
         let leave = Leave(shared);
-        let driven = watched(triggers, &shared.stop, run).await;
+        let limits = stall::limits(&shared.plan, self.stalled_after);
+        let stall = (!limits.is_empty()).then(|| stall::watch(shared.clone(), limits));
+        let driven = watched(triggers, stall, &shared.stop, run).await;
         std::mem::forget(leave);
         Driven(driven)
     }
@@ -77,9 +80,9 @@ impl<E: StepError> Driven<E> {
             }
         };
         if shared.is_kept {
-            shared.keep(waiting(&shared)).await;
+            Box::pin(shared.keep(waiting(&shared))).await;
         }
-        let mut recorder = Box::new(Shared::into_recorder(shared));
+        let mut recorder = Shared::into_recorder(shared);
         recorder.catch_up();
         match (halt, record) {
             (Some(halt), Some(record)) => Err(Failure::after(recorder, halt.0, record)),
@@ -124,7 +127,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
     }
 
     /// What stopped a run that only goes backwards any more.
-    fn earlier(&self, way: Way) -> Option<Halt<P::Error>> {
+    fn earlier(&self, way: Way) -> Option<Box<Halt<P::Error>>> {
         let recorder = self.shared.lock();
         let state = recorder.state();
         if way != Way::Back && state.status() != RunStatus::RollingBack {
@@ -132,7 +135,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         }
         let step = state.halted_step();
         let error = step.and_then(|step| state.steps()[step].error()).cloned();
-        Some(Halt { step, cause: Cause::Earlier { error: Box::new(error.unwrap_or_else(failure::cancelled)) } })
+        let cause = Cause::Earlier { error: Box::new(error.unwrap_or_else(failure::cancelled)) };
+        Some(Box::new(Halt { step, cause }))
     }
 
     /// Makes the run ready to go backwards, where it is to.

@@ -3,10 +3,11 @@
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use super::attempt::{Limit, Settings, Terms, Verdict, drive_step};
+use super::attempt::{Halt, Limit, Settings, Terms, Verdict, drive_step};
 use super::crew::Crew;
 use super::handler::{HandlerFor, Job};
 use super::ready::Ready;
@@ -26,16 +27,10 @@ pub(super) struct Drive<'r, W, P> {
     workflow: PhantomData<fn() -> W>,
 }
 
-/// What stopped a run, and in which step where it was in one.
-pub(super) struct Halt<E> {
-    pub(super) step: Option<usize>,
-    pub(super) cause: Cause<E>,
-}
-
 impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
-    pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Settings, is_watched: bool) -> Self {
+    pub(super) fn new(handler: &'r P, shared: &'r Arc<Shared>, settings: Arc<Settings>, is_watched: bool) -> Self {
         let deadline = shared.plan.deadline.and_then(Limit::after);
-        let terms = Terms { deadline, settings: Arc::new(settings) };
+        let terms = Terms { deadline, settings };
         Self { handler, shared, terms, is_watched, workflow: PhantomData }
     }
 
@@ -47,23 +42,23 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// Runs what is left; what stopped it, where something did.
-    pub(super) async fn forward(&self) -> Option<Halt<P::Error>> {
-        let ready = Ready::new(self.shared.lock().state(), self.terms.settings.until);
+    pub(super) async fn forward(&self) -> Option<Box<Halt<P::Error>>> {
+        let mut ready = Ready::new(self.shared.lock().state(), self.terms.settings.until);
         let halt = if self.shared.plan.parallel {
-            Box::pin(self.side_by_side(ready)).await
+            Box::pin(self.side_by_side(&mut ready)).await
         } else {
-            self.in_order(ready).await
+            self.in_order(&mut ready).await
         };
         halt.or_else(|| self.held())
     }
 
     /// Why a run stops between steps, if it does.
-    fn held(&self) -> Option<Halt<P::Error>> {
+    fn held(&self) -> Option<Box<Halt<P::Error>>> {
         if self.shared.stop.is(Level::Finish) && !self.is_done() {
-            return Some(Halt { step: None, cause: Cause::Cancelled });
+            return Some(Box::new(Halt { step: None, cause: Cause::Cancelled }));
         }
         let deadline = self.terms.deadline.filter(|deadline| deadline.is_over() && !self.is_done())?;
-        Some(Halt { step: None, cause: Cause::Timeout { limit: deadline.span } })
+        Some(Box::new(Halt { step: None, cause: Cause::Timeout { limit: deadline.span } }))
     }
 
     /// Whether everything is settled that was to run.
@@ -76,7 +71,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
     }
 
     /// One step after the other, each in the place of the one before.
-    async fn in_order(&self, mut ready: Ready) -> Option<Halt<P::Error>> {
+    async fn in_order(&self, ready: &mut Ready) -> Option<Box<Halt<P::Error>>> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), 0, Phase::Run);
         while let Some(index) = ready.next() {
             self.give_way().await;
@@ -88,16 +83,18 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
             match drive_step::<P::Dispatch, _>(handler, self.shared, &mut cx, &self.terms).await {
                 Verdict::Settled => ready.settled(index),
                 Verdict::Held => return None,
-                Verdict::Halted { begun, cause } => return Some(Halt { step: begun.then_some(index), cause: *cause }),
+                Verdict::Halted(halt) => return Some(halt),
             }
         }
         None
     }
 
     /// As many steps at once as are ready and as the limit allows.
-    async fn side_by_side(&self, mut ready: Ready) -> Option<Halt<P::Error>> {
+    async fn side_by_side(&self, ready: &mut Ready) -> Option<Box<Halt<P::Error>>> {
         let limit = self.terms.settings.max_parallel.map_or(usize::MAX, NonZeroUsize::get);
         let (mut crew, mut halt) = (Crew::new(), None);
+        // Built in the place where it stays, which a step that ends at once leaves to the next one.
+        let mut seat = Box::pin(None);
         loop {
             while crew.len() < limit
                 && let Some(index) = ready.next()
@@ -107,29 +104,39 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                     break;
                 }
                 let job = Job { shared: self.shared, index, terms: &self.terms };
-                let mut step = self.handler.launch(job);
+                seat.set(Some(self.handler.launch(job)));
                 // Most steps of a quick run end at once, and need no place among the others.
-                match poll_fn(|context| Poll::Ready(step.as_mut().poll(context))).await {
-                    Poll::Ready(verdict) => self.take_in(index, verdict, &mut ready, &mut halt),
-                    Poll::Pending => crew.push(Box::pin(async move { (index, step.await) })),
+                match poll_fn(|context| Poll::Ready(poll_seat(&mut seat, context))).await {
+                    Poll::Ready(verdict) => self.take_in(index, verdict, ready, &mut halt),
+                    Poll::Pending => {
+                        let mut taken = std::mem::replace(&mut seat, Box::pin(None));
+                        let step =
+                            poll_fn(move |context| poll_seat(&mut taken, context).map(|verdict| (index, verdict)));
+                        crew.push(Box::pin(step));
+                    }
                 }
             }
             match crew.next().await {
-                Some((index, verdict)) => self.take_in(index, verdict, &mut ready, &mut halt),
+                Some((index, verdict)) => self.take_in(index, verdict, ready, &mut halt),
                 None => return halt,
             }
         }
     }
 
-    fn take_in(&self, index: usize, verdict: Verdict<P::Error>, ready: &mut Ready, halt: &mut Option<Halt<P::Error>>) {
+    fn take_in(
+        &self,
+        index: usize,
+        verdict: Verdict<P::Error>,
+        ready: &mut Ready,
+        halt: &mut Option<Box<Halt<P::Error>>>,
+    ) {
         match verdict {
             Verdict::Settled => ready.settled(index),
             Verdict::Held => {}
-            Verdict::Halted { begun, cause } => {
-                if self.terms.settings.cancel_siblings && !matches!(*cause, Cause::Cancelled) {
+            Verdict::Halted(next) => {
+                if self.terms.settings.cancel_siblings && !matches!(next.cause, Cause::Cancelled) {
                     self.shared.stop.raise(Level::Now);
                 }
-                let next = Halt { step: begun.then_some(index), cause: *cause };
                 if halt.as_ref().is_none_or(|first| self.comes_before(&next, first)) {
                     *halt = Some(next);
                 }
@@ -146,5 +153,12 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
         let recorder = self.shared.lock();
         let ended = |halt: &Halt<P::Error>| halt.step.map(|step| recorder.step(step).ended());
         ended(next) < ended(first)
+    }
+}
+
+fn poll_seat<F: Future>(seat: &mut Pin<Box<Option<F>>>, context: &mut Context<'_>) -> Poll<F::Output> {
+    match seat.as_mut().as_pin_mut() {
+        Some(step) => step.poll(context),
+        None => Poll::Pending,
     }
 }

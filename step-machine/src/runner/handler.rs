@@ -69,7 +69,7 @@ pub trait HandlerFor<W>: Send + Sync {
 
     /// Drives one step beside others.
     #[doc(hidden)]
-    fn launch<'r>(&'r self, job: Job<'r>) -> BoxFuture<'r, Verdict<Self::Error>>;
+    fn launch<'r>(&'r self, job: Job<'r>) -> impl Future<Output = Verdict<Self::Error>> + Send + 'r;
 }
 
 /// A step to be driven beside others.
@@ -85,7 +85,7 @@ impl Job<'_> {
     async fn drive<W: Dispatch<H>, H: Sync>(self, handler: &H) -> Verdict<W::Error> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), self.index, Phase::Run);
         let verdict = drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await;
-        if self.shared.is_kept { kept(self.shared, verdict).await } else { verdict }
+        if self.shared.is_kept { Box::pin(kept(self.shared, self.index, verdict)).await } else { verdict }
     }
 }
 
@@ -98,8 +98,8 @@ impl<W: Dispatch<H>, H: Sync> HandlerFor<W> for &H {
         self
     }
 
-    fn launch<'r>(&'r self, job: Job<'r>) -> BoxFuture<'r, Verdict<W::Error>> {
-        Box::pin(job.drive::<W, H>(self))
+    fn launch<'r>(&'r self, job: Job<'r>) -> impl Future<Output = Verdict<W::Error>> + Send + 'r {
+        job.drive::<W, H>(self)
     }
 }
 
@@ -112,13 +112,13 @@ impl<W: Dispatch<H>, H: Send + Sync + 'static> HandlerFor<W> for Arc<H> {
         self
     }
 
-    fn launch<'r>(&'r self, job: Job<'r>) -> BoxFuture<'r, Verdict<W::Error>> {
+    fn launch<'r>(&'r self, job: Job<'r>) -> impl Future<Output = Verdict<W::Error>> + Send + 'r {
         let (handler, shared, terms, index) = (self.clone(), job.shared.clone(), job.terms.clone(), job.index);
         let handle = tokio::spawn(async move {
             let job = Job { shared: &shared, index, terms: &terms };
             job.drive::<W, H>(&handler).await
         });
-        Box::pin(Task { handle, shared: job.shared.clone(), index })
+        Task { handle, shared: job.shared.clone(), index }
     }
 }
 

@@ -13,6 +13,7 @@ mod nested;
 mod ready;
 mod rollback;
 mod signals;
+mod stall;
 #[cfg(test)]
 mod walks;
 

@@ -130,7 +130,7 @@ impl StepContext {
         run.triggers.push(Trigger::On(Level::Finish, Box::pin(async move { outer.reached(Level::Finish).await })));
         drop(parent);
         if way != Way::Back && recorder.state().status() == RunStatus::Completed {
-            return Ok(Report::new(Box::new(recorder)));
+            return Ok(Report::new(recorder));
         }
         let shared = Shared::with_stop(recorder, stop);
         // On the heap: a run in a run in a run would make one future of them all.
@@ -168,7 +168,7 @@ async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunI
 /// The report of a run of which nothing is to be taken back.
 fn nothing_left<W: Workflow>(state: RunState) -> Report<W> {
     let started = state.started_at();
-    Report::new(Box::new(Recorder::new(state, Watch::default(), started, None)))
+    Report::new(Recorder::new(state, Watch::default(), started, None))
 }
 
 /// A run that was to be taken back, and of which nothing is left, did what it was to do.
@@ -199,6 +199,7 @@ impl Observer for Relay {
         let Some(parent) = self.parent.upgrade() else { return };
         let mut recorder = parent.lock();
         recorder.relay(event);
+        recorder.hear(self.index);
         let Some(progress) = event.progress.as_ref().filter(|_| self.is_forward && event.run == self.run) else {
             return;
         };

@@ -8,9 +8,10 @@ use crate::state::RunState;
 
 /// The steps that may start, in declared order where nothing else decides.
 pub(crate) enum Ready {
-    /// One after the other: those that are left of a sequence.
+    /// One after the other: those that are left of a sequence, or all of a plan whose steps need nothing.
     Line(Range<usize>),
-    Graph(Graph),
+    // Boxed, as it is larger than all that most runs need.
+    Graph(Box<Graph>),
 }
 
 /// What waits for what.
@@ -25,8 +26,8 @@ pub(crate) struct Graph {
 impl Ready {
     /// What is left to run of a run at `state`, as far as `until`.
     pub(crate) fn new(state: &RunState, until: Option<usize>) -> Self {
-        if state.plan().parallel {
-            return Self::Graph(Graph::new(state, until));
+        if state.plan().parallel && (until.is_some() || !is_untouched_and_free(state)) {
+            return Self::Graph(Box::new(Graph::new(state, until)));
         }
         let end = until.map_or(state.steps().len(), |last| last + 1);
         let first = state.steps().iter().position(|step| !step.status().is_settled());
@@ -41,7 +42,7 @@ impl Ready {
         }
     }
 
-    /// The next step that may start; each is handed out once. In a line the caller waits for one before the next.
+    /// The next step that may start; each is handed out once. In a sequence the caller waits for one before the next.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<usize> {
         match self {
@@ -57,6 +58,12 @@ impl Ready {
             graph.settled(index);
         }
     }
+}
+
+/// Whether all steps may start, and none has: then there is nothing to keep count of.
+fn is_untouched_and_free(state: &RunState) -> bool {
+    let mut steps = state.plan().steps.iter().zip(state.steps());
+    steps.all(|(info, step)| info.needs.is_empty() && !step.status().is_settled())
 }
 
 impl Graph {

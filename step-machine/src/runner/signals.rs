@@ -34,16 +34,18 @@ impl<'h> Trigger<'h> {
     }
 }
 
-/// Drives `run` to its end, and heeds the triggers meanwhile.
+/// Drives `run` to its end, and heeds the triggers, and what watches it, meanwhile.
 pub(super) async fn watched<'h, T>(
     triggers: Vec<Trigger<'h>>,
+    stall: Option<BoxFuture<'h, ()>>,
     stop: &Arc<Stop>,
     mut run: Pin<&mut impl Future<Output = T>>,
 ) -> T {
-    if triggers.is_empty() {
+    if triggers.is_empty() && stall.is_none() {
         return run.await;
     }
     let mut watches: Vec<BoxFuture<'h, ()>> = triggers.into_iter().map(|trigger| trigger.watch(stop.clone())).collect();
+    watches.extend(stall);
     poll_fn(|context| {
         // First, so that nothing begins at the very moment of a Ctrl-C.
         watches.retain_mut(|watch| watch.as_mut().poll(context).is_pending());

@@ -263,7 +263,7 @@ impl StepState {
             .filter(|status| matches!(status, StepStatus::Failed | StepStatus::Cancelled))
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.status == StepStatus::Running || self.undo == Undo::Running
     }
 

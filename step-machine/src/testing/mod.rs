@@ -4,6 +4,7 @@
 mod case;
 #[cfg(feature = "runner")]
 mod exhaust;
+mod journal;
 #[cfg(feature = "runner")]
 mod mismatch;
 mod resumable;
@@ -14,6 +15,7 @@ pub use crate::faults::{Fault, Faults};
 pub use case::{Attempts, Case, Injection};
 #[cfg(feature = "runner")]
 pub use exhaust::{ExhaustError, Exhausted, exhaust, exhaust_within};
+pub use journal::{BrokenRule, NotConforming, journal_conformance};
 #[cfg(feature = "runner")]
 pub use mismatch::Mismatch;
 #[doc(hidden)]

@@ -1,5 +1,6 @@
 //! Runs that the runner drives, against a handler that does what each test tells it to.
 
+mod again;
 mod context;
 mod faults;
 mod graph;
@@ -9,6 +10,7 @@ mod nested;
 mod resume;
 mod retry;
 mod rollback;
+mod stall;
 mod stopping;
 mod story;
 

@@ -79,37 +79,32 @@ FROM run
 JOIN record ON record.run = run.key
 CROSS JOIN LATERAL jsonb_array_elements(replace(record.body, '\u0000', '\ufffd')::jsonb) AS each (value);
 
--- The steps that began, each as its last event left it.
+-- The steps that began or were skipped, each as its last event left it.
 CREATE VIEW steps AS
-WITH event AS (
-  SELECT run, workflow, seq, at, type, step, body
-  FROM events
-  WHERE type IN ('step_start', 'step_retry', 'step_end', 'undo_start', 'undo_end')
-), step AS (
+WITH step AS (
   SELECT
     run, workflow, step,
+    min(seq) AS seq,
     max(seq) FILTER (WHERE type IN ('step_start', 'step_retry', 'step_end')) AS last_seq,
-    max(seq) FILTER (WHERE type = 'step_end') AS end_seq,
-    max(seq) FILTER (WHERE type = 'undo_end' AND body ->> 'status' <> 'skipped') AS undo_seq,
+    (array_agg(body ORDER BY seq DESC) FILTER (WHERE type = 'step_end'))[1] AS done,
+    (array_agg(body ORDER BY seq DESC) FILTER (WHERE type = 'undo_end' AND body ->> 'status' <> 'skipped'))[1] AS undo,
     max((body ->> 'attempt')::integer) FILTER (WHERE type = 'step_start') AS attempts,
     min(at) FILTER (WHERE type = 'step_start') AS started_at
-  FROM event
+  FROM events
+  WHERE type IN ('step_start', 'step_retry', 'step_end', 'undo_start', 'undo_end')
   GROUP BY run, workflow, step
+), seen AS (
+  SELECT step.*, (done ->> 'seq')::bigint = last_seq AS is_done, (undo ->> 'seq')::bigint > last_seq AS is_undone
+  FROM step
 )
 SELECT
-  step.run, step.workflow, step.step,
-  CASE
-    WHEN step.undo_seq > step.last_seq THEN undo.body ->> 'status'
-    WHEN step.end_seq = step.last_seq THEN done.body ->> 'status'
-    ELSE 'running'
-  END AS status,
-  coalesce(step.attempts, 0) AS attempts,
-  step.started_at,
-  CASE WHEN step.end_seq = step.last_seq THEN done.at END AS ended_at,
-  CASE WHEN step.end_seq = step.last_seq THEN (done.body ->> 'duration_ms')::double precision END AS duration_ms,
-  done.body #>> '{error,kind}' AS error_kind,
-  done.body #>> '{error,message}' AS error_message,
-  coalesce(done.body ? 'output', false) AS has_output
-FROM step
-LEFT JOIN event AS done ON done.run = step.run AND done.seq = step.end_seq
-LEFT JOIN event AS undo ON undo.run = step.run AND undo.seq = step.undo_seq;
+  run, workflow, step, seq,
+  CASE WHEN is_undone THEN undo ->> 'status' WHEN is_done THEN done ->> 'status' ELSE 'running' END AS status,
+  coalesce(attempts, 0) AS attempts,
+  started_at,
+  CASE WHEN is_done THEN (done ->> 'at')::timestamptz END AS ended_at,
+  CASE WHEN is_done THEN (done ->> 'duration_ms')::double precision END AS duration_ms,
+  done #>> '{error,kind}' AS error_kind,
+  done #>> '{error,message}' AS error_message,
+  coalesce(done ? 'output', false) AS has_output
+FROM seen;

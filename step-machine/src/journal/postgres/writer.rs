@@ -242,7 +242,8 @@ impl Writer {
 
     async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
         let held = self.held(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
-        let last_seq = held.map_or(0, |held| held.last_seq);
+        // What an append that failed would have added is not there.
+        let last_seq = held.filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
         let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
         if done.is_err() {
             self.unreleased.push(lease.clone());

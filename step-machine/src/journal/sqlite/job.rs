@@ -1,10 +1,12 @@
 //! What the one writer is asked for, and how it answers.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::Error;
 
+use super::error::{is_damage, read, store};
 use super::reader::Reads;
 use crate::journal::appended::Appended;
 use crate::journal::error::write;
@@ -25,6 +27,18 @@ pub(super) enum Fault {
     Alone(JournalError),
     /// SQLite failed, and with it all that is committed together.
     Store(Error),
+}
+
+impl Fault {
+    /// What is said of it where nothing else has failed.
+    pub(super) fn of(self, run: Option<&RunId>, path: &Path) -> JournalError {
+        match (self, run) {
+            (Self::Alone(error), _) => error,
+            (Self::Store(error), None) => store(path, error),
+            (Self::Store(error), Some(run)) if is_damage(&error) => read(run, error),
+            (Self::Store(error), Some(run)) => write(run, error),
+        }
+    }
 }
 
 impl From<Error> for Fault {
@@ -94,7 +108,7 @@ impl Outcome {
 /// Why a commit failed, for all that were part of it.
 pub(super) struct Failure {
     pub(super) source: Arc<Error>,
-    pub(super) path: std::path::PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Failure {

@@ -1,10 +1,12 @@
 //! The rows that one commit adds: for each run all that it brought meanwhile, in one.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use rusqlite::{Connection, Error, params};
 use serde_json::Value;
 
+use crate::event::RunStatus;
 use crate::journal::appended::Changes;
 use crate::journal::held::Pending;
 
@@ -77,7 +79,7 @@ fn change(connection: &Connection, key: i64, last: u64, changes: Changes) -> Res
         start.map(|start| serde_json::json!(start.labels).to_string()),
         start.and_then(|start| start.parent.as_ref()).map(ToString::to_string),
         start.map(|start| text(start.started_at)),
-        digest.status.map(|status| status.as_str()),
+        digest.status.map(RunStatus::as_str),
         digest.error.is_some(),
         digest.error.flatten(),
         metadata.map(|metadata| Value::Object(metadata).to_string()),

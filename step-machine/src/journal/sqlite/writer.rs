@@ -167,11 +167,12 @@ impl Writer {
                 Outcome::Released(lease, answer, result)
             }
             Job::Abandon(run, why, answer) => {
-                let result = self.unless(is_over, |writer| writer.alone(|writer| claims::abandon(writer, &run, &why)));
+                let result = self
+                    .unless(is_over, |writer| writer.alone(Some(&run), |writer| claims::abandon(writer, &run, &why)));
                 Outcome::Abandoned(run, answer, result)
             }
             Job::Prune(before, answer) => {
-                let result = self.unless(is_over, |writer| writer.alone(|writer| prune(writer, before)));
+                let result = self.unless(is_over, |writer| writer.alone(None, |writer| prune(writer, before)));
                 Outcome::Pruned(answer, result)
             }
         }
@@ -183,7 +184,7 @@ impl Writer {
     }
 
     /// Does something of several statements wholly or not at all, whatever becomes of the others.
-    fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn alone<T>(&mut self, run: Option<&RunId>, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.flush()?;
         self.execute("SAVEPOINT alone")?;
         let done = work(self);
@@ -197,7 +198,7 @@ impl Writer {
             Err(fault) => {
                 self.execute("ROLLBACK TO alone")?;
                 self.execute("RELEASE alone")?;
-                Err(fault)
+                Err(Fault::Alone(fault.of(run, &self.path)))
             }
         }
     }
@@ -250,7 +251,7 @@ impl Writer {
 
     fn claim(&mut self, claim: &Claim) -> Result<Granted, Fault> {
         self.introduce()?;
-        self.alone(|writer| claims::claim(writer, claim))
+        self.alone(Some(&claim.run), |writer| claims::claim(writer, claim))
     }
 
     /// Makes us known as an owner.
@@ -271,7 +272,9 @@ impl Writer {
     fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
         self.flush()?;
         let leased = self.leased(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
-        claims::give_back(&self.connection, lease, leased.map_or(0, |leased| leased.held.last_seq))?;
+        // What an append that failed would have added is not there.
+        let last_seq = leased.filter(|leased| !leased.held.has_failed).map_or(0, |leased| leased.held.last_seq);
+        claims::give_back(&self.connection, lease, last_seq)?;
         Ok(())
     }
 

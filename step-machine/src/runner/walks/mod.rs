@@ -119,7 +119,7 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
 
 fn set_up<'h, P: HandlerFor<Any>>(scene: &Scene, mut runner: Runner<'h, Any, P>) -> Runner<'h, Any, P> {
     let rules = &scene.rules;
-    let settings = &mut runner.settings;
+    let settings = Arc::make_mut(&mut runner.settings);
     settings.skips = rules.skips.iter().map(|&step| (step, "it was asked for".into())).collect();
     settings.kept = rules.kept.iter().map(|&step| (step, "it is to stay".into())).collect();
     settings.until = rules.until;
