@@ -1,5 +1,6 @@
 //! Who may write to which run.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime};
 
@@ -17,18 +18,21 @@ use crate::time::timestamp;
 /// A session needs a moment to end after its process did, so one that seems to live is looked at so often.
 const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(15), Duration::from_millis(35)];
 
+/// The leases that were given here and not given back, by the key of the run. All writers share it: one may have to know
+/// what another one has.
+pub(super) type Leases = RefCell<HashMap<i64, Held>>;
+
 /// Whose journal this is.
 #[derive(Clone, Copy)]
 pub(super) struct Us<'a> {
     pub(super) key: i64,
-    /// The leases that were given here and not given back, by the key of the run.
-    pub(super) leases: &'a HashMap<i64, Held>,
+    pub(super) leases: &'a Leases,
 }
 
 impl Us<'_> {
     /// Whether we drive a run that names us. We do not where its claim came through and only the answer was lost.
     fn drives(&self, run: i64) -> bool {
-        self.leases.contains_key(&run)
+        self.leases.borrow().contains_key(&run)
     }
 }
 

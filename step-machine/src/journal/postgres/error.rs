@@ -140,7 +140,7 @@ impl Trouble {
 }
 
 fn is_of_io(error: &tokio_postgres::Error) -> bool {
-    error.source().is_some_and(|source| source.is::<std::io::Error>())
+    matches!(error.source(), Some(source) if source.is::<std::io::Error>())
 }
 
 fn is_away(code: &SqlState) -> bool {

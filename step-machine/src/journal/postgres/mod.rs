@@ -20,6 +20,7 @@ mod writer;
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
@@ -164,10 +165,11 @@ async fn serve(target: Target, patience: Duration, writers: usize, answer: Answe
     let session = Session::new(target);
     let (sender, reads) = unbounded_channel();
     let queues: Vec<Arc<Queue>> = std::iter::repeat_with(Arc::default).take(writers).collect();
+    let leases = Rc::default();
     let mut tasks = JoinSet::new();
     for queue in &queues {
         let (server, reads) = (for_writers.clone(), Reads(sender.clone()));
-        let writer = Writer::new(name.clone(), server, session.clone(), queue.clone(), reads);
+        let writer = Writer::new(name.clone(), server, session.clone(), queue.clone(), reads, Rc::clone(&leases));
         tasks.spawn_local(writer.serve());
     }
     tasks.spawn_local(reader::serve(for_readers, name.clone(), reads));

@@ -41,14 +41,14 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Jobs {
-    jobs: Vec<Job>,
+    list: Vec<Job>,
     bytes: usize,
     is_closed: bool,
 }
 
 impl Jobs {
     fn is_full(&self) -> bool {
-        self.jobs.len() >= MOST_JOBS || self.bytes >= MOST_BYTES
+        self.list.len() >= MOST_JOBS || self.bytes >= MOST_BYTES
     }
 }
 
@@ -74,7 +74,7 @@ impl Queue {
             return;
         }
         waiting.bytes += job.size();
-        waiting.jobs.push(job);
+        waiting.list.push(job);
         drop(waiting);
         self.work.notify_one();
     }
@@ -86,10 +86,10 @@ impl Queue {
             let work = self.work.notified();
             {
                 let mut waiting = lock(&self.waiting);
-                if !waiting.jobs.is_empty() {
+                if !waiting.list.is_empty() {
                     waiting.bytes = 0;
                     self.room.notify_all();
-                    return Some(std::mem::take(&mut waiting.jobs));
+                    return Some(std::mem::take(&mut waiting.list));
                 }
                 if waiting.is_closed {
                     return None;
@@ -114,7 +114,7 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.close();
         // Out of the lock: whoever waits for an answer learns that there will be none.
-        let left = std::mem::take(&mut lock(&self.0.waiting).jobs);
+        let left = std::mem::take(&mut lock(&self.0.waiting).list);
         drop(left);
     }
 }

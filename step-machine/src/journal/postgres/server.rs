@@ -89,13 +89,18 @@ impl Pauses {
     }
 
     /// Waits a while; does not where the end has come.
-    pub(super) async fn pause(&mut self) -> bool {
+    async fn pause(&mut self) -> bool {
         let left = self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-        if left.is_zero() {
-            return false;
+        if !left.is_zero() {
+            sleep(self.next().min(left)).await;
         }
-        sleep(self.next.min(left)).await;
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-        true
+        !left.is_zero()
+    }
+
+    /// How long to wait now.
+    pub(super) fn next(&mut self) -> Duration {
+        let next = self.next;
+        self.next = (next * 2).min(LONGEST_PAUSE);
+        next
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::tokio_postgres::Client;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
@@ -37,6 +37,8 @@ pub(super) struct Session {
     pub(super) owner: Owner,
     has_begun: Cell<bool>,
     state: watch::Sender<State>,
+    /// Somebody waits for it, so it is tried again at once.
+    wanted: Notify,
     client: RefCell<Option<Rc<Client>>>,
     /// The process of the server that served the last session.
     served_by: Cell<Option<i32>>,
@@ -58,6 +60,7 @@ impl Session {
             owner: Owner::this_process(host::name(), now),
             has_begun: Cell::new(false),
             state: watch::channel(State::Lost(None)).0,
+            wanted: Notify::new(),
             client: RefCell::new(None),
             served_by: Cell::new(None),
         })
@@ -70,6 +73,11 @@ impl Session {
         }
         let since = Instant::now();
         let mut state = self.state.subscribe();
+        if !matches!(*state.borrow_and_update(), State::Held) {
+            // What went wrong the last time may be long over.
+            self.wanted.notify_one();
+            self.changed(&mut state, patience).await?;
+        }
         loop {
             match state.borrow_and_update().clone() {
                 State::Held => return Ok(()),
@@ -78,12 +86,16 @@ impl Session {
                 }
                 State::Lost(_) => {}
             }
-            let longest = longest_answer(patience);
-            match timeout(longest, state.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Fault::Alone(JournalError::Closed)),
-                Err(_) => return Err(Fault::Store(Trouble::Silent(longest))),
-            }
+            self.changed(&mut state, patience).await?;
+        }
+    }
+
+    async fn changed(&self, state: &mut watch::Receiver<State>, patience: Duration) -> Result<(), Fault> {
+        let longest = longest_answer(patience);
+        match timeout(longest, state.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Fault::Alone(JournalError::Closed)),
+            Err(_) => Err(Fault::Store(Trouble::Silent(longest))),
         }
     }
 
@@ -102,7 +114,7 @@ impl Session {
                 }
                 Err(trouble) => {
                     self.state.send_replace(State::Lost(Some(trouble)));
-                    pauses.pause().await;
+                    let _ = timeout(pauses.next(), self.wanted.notified()).await;
                 }
             }
         }

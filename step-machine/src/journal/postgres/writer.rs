@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 use super::append::{Group, Part, append};
-use super::claims::{self, Granted, Us};
+use super::claims::{self, Granted, Leases, Us};
 use super::error::{Fault, Trouble};
 use super::prune::prune;
 use super::queue::{Closing, Job, Queue};
@@ -30,8 +30,7 @@ pub(super) struct Writer {
     session: Rc<Session>,
     queue: Arc<Queue>,
     reads: Reads,
-    /// The leases that were given here and not given back, by the key of the run.
-    leases: HashMap<i64, Held>,
+    leases: Rc<Leases>,
     /// What is to be written of this group.
     group: Group,
     claims: Vec<(Claim, Answer<Claimed>)>,
@@ -40,14 +39,21 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(name: Arc<str>, server: Server, session: Rc<Session>, queue: Arc<Queue>, reads: Reads) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        server: Server,
+        session: Rc<Session>,
+        queue: Arc<Queue>,
+        reads: Reads,
+        leases: Rc<Leases>,
+    ) -> Self {
         Self {
             name,
             server,
             session,
             queue,
             reads,
-            leases: HashMap::new(),
+            leases,
             group: Group::default(),
             claims: Vec::new(),
             unreleased: Vec::new(),
@@ -102,8 +108,14 @@ impl Writer {
         Us { key: self.session.key, leases: &self.leases }
     }
 
-    fn held(&mut self, lease: &Lease) -> Option<&mut Held> {
-        self.leases.get_mut(&lease.key).filter(|held| held.epoch == lease.epoch)
+    /// Does something with what is known of a lease; `None` where it does not hold.
+    fn with<T>(&self, lease: &Lease, work: impl FnOnce(&mut Held) -> T) -> Option<T> {
+        self.leases.borrow_mut().get_mut(&lease.key).filter(|held| held.epoch == lease.epoch).map(work)
+    }
+
+    fn end(&self, lease: &Lease) -> Option<Held> {
+        self.with(lease, |_| ())?;
+        self.leases.borrow_mut().remove(&lease.key)
     }
 
     /// What is asked for of one run is done in that order.
@@ -130,20 +142,22 @@ impl Writer {
             self.flush().await;
         }
         let lease = append.lease.clone();
-        let Some(held) = self.held(&lease) else {
+        let Some(checked) = self.with(&lease, |held| held.check(&mut append)) else {
             // Whatever this group has of the run comes first.
             self.flush_what_has(&lease.run).await;
             return answer.send(Err(self.taken_over(&lease).await));
         };
-        if let Err(error) = held.check(&mut append) {
+        if let Err(error) = checked {
             return answer.send(Err(error));
         }
         let is_released = append.release;
-        let row = held.put_down(append);
+        let row = self.with(&lease, |held| held.put_down(append));
         if is_released {
-            self.leases.remove(&lease.key);
+            self.end(&lease);
         }
-        self.group.put(lease, row, answer);
+        if let Some(row) = row {
+            self.group.put(lease, row, answer);
+        }
     }
 
     async fn write(&mut self, parts: Vec<Part>) {
@@ -173,9 +187,7 @@ impl Writer {
             if part.releases() {
                 self.unreleased.push(part.lease.clone());
             }
-            if let Some(held) = self.held(&part.lease) {
-                held.has_failed = true;
-            }
+            self.with(&part.lease, |held| held.has_failed = true);
             for answer in part.answers {
                 answer.send(Err(fault.again().of_writing(&part.lease.run)));
             }
@@ -184,9 +196,7 @@ impl Writer {
 
     /// A lease does not hold any more.
     async fn taken_over(&mut self, lease: &Lease) -> JournalError {
-        if self.held(lease).is_some() {
-            self.leases.remove(&lease.key);
-        }
+        self.end(lease);
         let (us, key) = (self.us(), lease.key);
         let asked = self.server.impatient().patiently(async |client, _| claims::new_owner(client, us, key).await).await;
         // Who it is matters less than that it is so.
@@ -232,7 +242,7 @@ impl Writer {
     fn grant(&mut self, granted: Granted, answer: Answer<Claimed>) {
         let Granted { lease, held } = granted;
         let has_events = held.last_seq > 0;
-        self.leases.insert(lease.key, held);
+        self.leases.borrow_mut().insert(lease.key, held);
         if has_events {
             self.reads.load_claimed(lease, self.queue.clone(), answer);
         } else {
@@ -241,9 +251,8 @@ impl Writer {
     }
 
     async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
-        let held = self.held(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
         // What an append that failed would have added is not there.
-        let last_seq = held.filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
+        let last_seq = self.end(lease).filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
         let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
         if done.is_err() {
             self.unreleased.push(lease.clone());
