@@ -80,6 +80,7 @@
 //! - `process`: [`process`], commands of a step, whose lines become events.
 //! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
+//! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -122,6 +123,8 @@ mod workflow;
 pub use context::{StepContext, Task};
 pub use event::Event;
 pub use failure::{Cause, ContextError, FailureContext, StepError};
+#[cfg(feature = "postgres")]
+pub use journal::PostgresJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::SqliteJournal;
 pub use journal::{Journal, JournalError, MemoryJournal};

@@ -253,3 +253,15 @@ impl JournalError {
         }
     }
 }
+
+/// The store could not be written.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn write(run: &RunId, source: impl Into<BoxError>) -> JournalError {
+    JournalError::Write { run: run.clone(), source: source.into() }
+}
+
+/// What the store has of a run is not what was written.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn damaged(run: &RunId, what: impl Into<String>) -> JournalError {
+    JournalError::Damaged { run: run.clone(), what: what.into() }
+}

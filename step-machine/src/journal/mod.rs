@@ -1,13 +1,21 @@
 //! Where the events of runs are kept.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod appended;
 mod codec;
 mod digest;
 mod error;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod held;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod host;
 mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod record;
 mod reply;
 #[cfg(feature = "seal")]
 mod seal;
@@ -22,6 +30,8 @@ pub use digest::Digest;
 pub use error::{BoxError, JournalError};
 pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
 pub use memory::MemoryJournal;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresJournal, PostgresOptions};
 pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
 #[cfg(feature = "seal")]
