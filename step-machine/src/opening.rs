@@ -24,20 +24,27 @@ use crate::workflow::{Plan, SharedPlan, Workflow};
 pub(crate) struct Opening {
     pub(crate) id: Option<RunId>,
     pub(crate) start: Start,
+    /// Whoever drives the run waits for the journal himself, where it matters.
+    #[cfg(feature = "runner")]
+    pub(crate) is_deferred: bool,
+    pub(crate) watch: Watch,
+    // Boxed, as it moves several times and most runs ask for nothing of it.
+    more: Option<Box<More>>,
+}
+
+/// What few runs ask for.
+#[derive(Default)]
+pub(crate) struct More {
     pub(crate) exclusive: Vec<String>,
     pub(crate) take_over: bool,
     /// Run again from this step on.
     pub(crate) retry_from: Option<usize>,
     /// A new run takes over what this one settled before this step.
     pub(crate) fork: Option<(RunId, usize)>,
-    /// Whoever drives the run waits for the journal himself, where it matters.
-    #[cfg(feature = "runner")]
-    pub(crate) is_deferred: bool,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) input: Option<Value>,
     pub(crate) parent: Option<Parent>,
     forked: Option<Forked>,
-    pub(crate) watch: Watch,
 }
 
 /// What is asked for by an id.
@@ -108,8 +115,12 @@ impl Drop for Hold {
 }
 
 impl Opening {
+    pub(crate) fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
     pub(crate) fn set_input(&mut self, input: impl Serialize) {
-        self.input = Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
+        self.more().input = Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
     }
 
     /// Asks the journal for a run of `plan`, and for the one that it is a copy of. Where nothing could seal a secret of
@@ -119,7 +130,9 @@ impl Opening {
         let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall()));
         self.watch.secrecy.check(run, plan)?;
         let mut claim = Claim::of(&*run);
-        (claim.exclusive, claim.take_over) = (std::mem::take(&mut self.exclusive), self.take_over);
+        if let Some(more) = &self.more {
+            (claim.exclusive, claim.take_over) = (more.exclusive.clone(), more.take_over);
+        }
         let claimed = journal.claim(&claim).await?;
         let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease) };
         // Whatever its secrets are sealed with.
@@ -128,7 +141,8 @@ impl Opening {
         }
         let state = self.watch.secrecy.fold(&claim.run, claimed.events, plan)?;
         let mut found = Found { hold: Some(hold), state, source: None };
-        if let (None, Some((source, _))) = (&found.state, &self.fork) {
+        let fork = self.more.as_ref().and_then(|more| more.fork.as_ref());
+        if let (None, Some((source, _))) = (&found.state, fork) {
             found.source = self.watch.secrecy.fold(source, journal.load(source).await?, plan)?;
         }
         Ok(found)
@@ -141,21 +155,25 @@ impl Opening {
         plan: SharedPlan,
         way: Way,
     ) -> Result<Box<Recorder>, JournalError> {
-        let has_to_be_kept = self.start == Start::Kept || self.retry_from.is_some();
+        let has_to_be_kept = self.start == Start::Kept || self.retry_from().is_some();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
             (None, Some(run)) if has_to_be_kept => Err(JournalError::NotFound { run }),
             (Some(state), _) => self.resume::<W>(state, plan, way, found.hold),
-            (None, _) => match self.fork.take() {
+            (None, _) => match self.more.as_mut().and_then(|more| more.fork.take()) {
                 Some((source, step)) => self.copy::<W>(source, found.source, step, plan, found.hold),
                 None => self.start(plan, found.hold),
             },
         }
     }
 
+    fn retry_from(&self) -> Option<usize> {
+        self.more.as_ref()?.retry_from
+    }
+
     /// The labels as they may be read.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
-        let mut labels = self.labels.iter().cloned().collect();
+        let mut labels = self.more.iter().flat_map(|more| &more.labels).cloned().collect();
         self.watch.secrecy.redact_labels(&mut labels);
         labels
     }
@@ -163,17 +181,21 @@ impl Opening {
     fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Box<Recorder>, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
-        let has_news =
-            !self.watch.is_idle() || self.parent.is_some() || !self.labels.is_empty() || self.input.is_some();
-        let (labels, mut input) = (self.labels(), self.input.take());
+        let start = (!self.watch.is_idle() || self.more.is_some()).then(|| self.run_start(plan.clone()));
+        let mut recorder = self.recorder(RunState::new(run, plan, now), now, hold);
+        match start {
+            Some(start) => recorder.announce(start).map(|()| recorder),
+            None => Ok(recorder),
+        }
+    }
+
+    fn run_start(&mut self, plan: SharedPlan) -> RunStart {
+        let labels = self.labels();
+        let More { mut input, parent, forked, .. } = *self.more.take().unwrap_or_default();
         if let Some(input) = &mut input {
             self.watch.secrecy.redact_value(input);
         }
-        let mut recorder = self.recorder(RunState::new(run, plan.clone(), now), now, hold);
-        if has_news {
-            recorder.announce(RunStart { plan, parent: self.parent, forked: self.forked, labels, input })?;
-        }
-        Ok(recorder)
+        RunStart { plan, parent, forked, labels, input }
     }
 
     fn recorder(&mut self, state: RunState, now: SystemTime, hold: Option<Hold>) -> Box<Recorder> {
@@ -196,7 +218,7 @@ impl Opening {
     ) -> Result<Box<Recorder>, JournalError> {
         fits::<W>(&state, &plan)?;
         let (run, status) = (state.run().clone(), state.status());
-        let again = self.retry_from.map(|step| state.to_run_again(&plan, step)).unwrap_or_default();
+        let again = self.retry_from().map(|step| state.to_run_again(&plan, step)).unwrap_or_default();
         let was_going_back = matches!(status, RunStatus::RollingBack | RunStatus::Stuck);
         let is_refused = was_going_back && (way == Way::Forward || !again.is_empty());
         if status == RunStatus::RolledBack || is_refused {

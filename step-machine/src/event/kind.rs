@@ -54,6 +54,14 @@ macro_rules! kinds {
                 }
             }
 
+            /// Reads a type that is known from the text of its whole event; what else stands there is passed over.
+            pub(super) fn from_text(name: &str, text: &str) -> Option<Self> {
+                match name {
+                    $($name => serde_json::from_str(text).ok().map(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// Reads the fields of the type `name`; a name that is not known keeps its fields.
             pub(super) fn from_fields(
                 name: String,

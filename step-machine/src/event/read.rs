@@ -26,6 +26,25 @@ struct Header {
     progress: Option<Progress>,
 }
 
+/// The header as it mostly is: borrowed, and without what it may leave out.
+#[derive(Deserialize)]
+struct Quick<'a> {
+    v: u16,
+    #[serde(default)]
+    run: Option<&'a str>,
+    #[serde(default)]
+    workflow: Option<&'a str>,
+    seq: u64,
+    #[serde(with = "crate::time::rfc3339")]
+    at: std::time::SystemTime,
+    #[serde(rename = "elapsed_ms", with = "crate::time::millis")]
+    elapsed: std::time::Duration,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(default)]
+    progress: Option<Progress>,
+}
+
 const HEADER_FIELDS: [&str; 8] = ["v", "run", "workflow", "seq", "at", "elapsed_ms", "type", "progress"];
 
 /// Why a text is not an event.
@@ -113,7 +132,27 @@ impl Event {
         Self::parse(text).map_err(|kind| kind.at_line(1))
     }
 
+    /// Reads an event as this version writes it, straight from its text; `None` where that is not all there is to it,
+    /// and reading it field by field says what. `run` and `workflow` are those of an event that leaves them out.
+    pub(crate) fn quick(text: &str, run: Option<&RunId>, workflow: Option<&Text>) -> Option<Self> {
+        let head: Quick<'_> = serde_json::from_str(text).ok()?;
+        let kind = Kind::from_text(head.kind, text).filter(|_| head.v == EVENT_VERSION)?;
+        Some(Self {
+            v: head.v,
+            run: head.run.map(RunId::from).or_else(|| run.cloned())?,
+            workflow: head.workflow.map(|name| Text::Owned(name.to_owned())).or_else(|| workflow.cloned())?,
+            seq: head.seq,
+            at: head.at,
+            elapsed: head.elapsed,
+            kind,
+            progress: head.progress,
+        })
+    }
+
     fn parse(text: &str) -> Result<Self, ReadErrorKind> {
+        if let Some(event) = Self::quick(text, None, None) {
+            return Ok(event);
+        }
         let value: Value = serde_json::from_str(text).map_err(|error| ReadErrorKind::syntax(&error))?;
         Self::from_value(value)
     }

@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::JournalError;
 use super::error::damaged;
-use crate::event::{EVENT_VERSION, Event, Kind, Progress, ReadErrorKind};
+use crate::event::{EVENT_VERSION, Event, Kind, Progress, ReadErrorKind, Text};
 use crate::run_id::RunId;
 use crate::time::{millis, rfc3339};
 
@@ -95,11 +96,15 @@ impl Row<'_> {
             return Err(damaged(run, format!("events {first} to {last} are not as they were written")));
         }
         let unreadable = |error: &dyn std::fmt::Display| damaged(run, format!("events {first} to {last}: {error}"));
-        let texts: Vec<Map<String, Value>> = serde_json::from_slice(self.body).map_err(|error| unreadable(&error))?;
-        let mut workflow = Value::Null;
-        for fields in texts {
+        let texts: Vec<&RawValue> = serde_json::from_slice(self.body).map_err(|error| unreadable(&error))?;
+        let mut workflow: Option<Text> = None;
+        for text in texts {
             let next = events.last().map_or(0, |event| event.seq) + 1;
-            let event = event(run, fields, &mut workflow, next)?;
+            let event = match Event::quick(text.get(), Some(run), workflow.as_ref()) {
+                Some(event) => event,
+                None => event(run, text, workflow.as_ref(), next)?,
+            };
+            workflow = Some(event.workflow.clone());
             if event.seq != next {
                 return Err(damaged(run, format!("event {} stands where event {next} should", event.seq)));
             }
@@ -112,15 +117,19 @@ impl Row<'_> {
     }
 }
 
-fn event(run: &RunId, mut fields: Map<String, Value>, workflow: &mut Value, next: u64) -> Result<Event, JournalError> {
+/// Reads an event field by field.
+fn event(run: &RunId, text: &RawValue, workflow: Option<&Text>, next: u64) -> Result<Event, JournalError> {
+    let damaged = |error: serde_json::Error| damaged(run, format!("event {next}: {error}"));
+    let mut fields: Map<String, Value> = serde_json::from_str(text.get()).map_err(damaged)?;
     let version = fields.get("v").and_then(Value::as_u64).and_then(|v| u16::try_from(v).ok());
     if let Some(found) = version.filter(|&found| found > EVENT_VERSION) {
         return Err(JournalError::Read { run: run.clone(), source: Box::new(ReadErrorKind::Version { found }) });
     }
     fields.entry("run").or_insert_with(|| Value::from(run.to_string()));
-    *workflow = fields.entry("workflow").or_insert_with(|| workflow.clone()).clone();
-    Event::deserialize(Value::Object(fields))
-        .map_err(|error: serde_json::Error| damaged(run, format!("event {next}: {error}")))
+    if let Some(workflow) = workflow {
+        fields.entry("workflow").or_insert_with(|| Value::from(workflow.as_ref()));
+    }
+    Event::deserialize(Value::Object(fields)).map_err(damaged)
 }
 
 /// What finds a run by its id where the index of ids is damaged.

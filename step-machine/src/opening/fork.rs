@@ -22,7 +22,7 @@ impl Opening {
         fits::<W>(&source, &plan)?;
         source.rebase(plan.clone());
         let again = source.after(from);
-        self.forked = Some(Forked { run, step: source.step_ref(from) });
+        self.more().forked = Some(Forked { run, step: source.step_ref(from) });
         let mut recorder = self.start(plan, hold)?;
         recorder.take_over(&source, |index| !again[index]);
         match recorder.take_fault() {

@@ -35,7 +35,7 @@ macro_rules! setters {
         /// of the same journal has it, and can have it as soon as that one ends or its process dies. Needs a
         /// [`journal`](Self::journal).
         pub fn exclusive(mut self, name: impl Into<String>) -> Self {
-            self.opening.exclusive.push(name.into());
+            self.opening.more().exclusive.push(name.into());
             self
         }
 
@@ -43,7 +43,7 @@ macro_rules! setters {
         /// next is refused, and it stops. For one that hangs or was stopped; what its step is doing, it may still do.
         /// From a process that died a run is taken over in any case.
         pub fn take_over(mut self) -> Self {
-            self.opening.take_over = true;
+            self.opening.more().take_over = true;
             self
         }
 
@@ -53,7 +53,7 @@ macro_rules! setters {
         /// Also a completed run can go on so, and a rollback that comes later takes back what was done before too. Fails
         /// with [`JournalError::NotFound`](crate::JournalError::NotFound) where the journal does not have the run.
         pub fn retry_from(mut self, step: W) -> Self {
-            self.opening.retry_from = Some($crate::workflow::Workflow::index(&step));
+            self.opening.more().retry_from = Some($crate::workflow::Workflow::index(&step));
             self
         }
 
@@ -63,13 +63,13 @@ macro_rules! setters {
         /// The other run stays as it is, and a rollback takes back nothing of what it did. Where the journal has the
         /// new run already, that one goes on. Labels and input are those that are set here.
         pub fn fork(mut self, run: impl Into<$crate::run_id::RunId>, step: W) -> Self {
-            self.opening.fork = Some((run.into(), $crate::workflow::Workflow::index(&step)));
+            self.opening.more().fork = Some((run.into(), $crate::workflow::Workflow::index(&step)));
             self
         }
 
         /// Adds a label: who started the run, for which ticket, and the like.
         pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-            self.opening.labels.push((key.into(), value.into()));
+            self.opening.more().labels.push((key.into(), value.into()));
             self
         }
 

@@ -69,26 +69,33 @@ pub(super) struct Driven<E>(Option<Box<(Cause<E>, FailureRecord)>>);
 impl<E: StepError> Driven<E> {
     /// Ends the run.
     pub(super) async fn end<W: Workflow>(self, shared: Arc<Shared>) -> Result<Report<W>, Failure<W, E>> {
-        let halt = self.0;
-        let record = {
-            let mut recorder = shared.lock();
-            match &halt {
-                None => {
-                    complete(&mut recorder);
-                    None
-                }
-                Some(halt) => Some(recorder.end_after(&halt.0, &halt.1)),
-            }
-        };
-        if shared.is_kept {
+        let (halt, mut record) = (self.0, None);
+        let is_kept = shared.is_kept;
+        if is_kept {
+            record = conclude(&mut shared.lock(), halt.as_deref());
             Box::pin(shared.keep(waiting(&shared))).await;
         }
         let mut recorder = Shared::into_recorder(shared);
-        recorder.catch_up();
+        if is_kept {
+            recorder.catch_up();
+        } else {
+            record = conclude(&mut recorder, halt.as_deref());
+        }
         match (halt, record) {
             (Some(halt), Some(record)) => Err(Failure::after(recorder, halt.0, record)),
             _ => report(recorder),
         }
+    }
+}
+
+/// Records how a run ends; what is known of its failure then, where it has one.
+fn conclude<E: StepError>(recorder: &mut Recorder, halt: Option<&(Cause<E>, FailureRecord)>) -> Option<FailureRecord> {
+    match halt {
+        None => {
+            complete(recorder);
+            None
+        }
+        Some((cause, failed)) => Some(recorder.end_after(cause, failed)),
     }
 }
 

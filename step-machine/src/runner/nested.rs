@@ -100,7 +100,8 @@ impl StepContext {
         hand_down(&parent, &mut opening.watch);
         let nested = parent.lock().nested();
         let (id, state) = earlier_run(&nested, &opening.watch, &base, &plan).await?;
-        opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
+        opening.more().parent =
+            Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
         opening.is_deferred = true;
         let stop = Arc::<Stop>::default();

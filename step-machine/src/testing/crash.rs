@@ -1,8 +1,11 @@
 //! A process that dies, everywhere in turn.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
@@ -230,13 +233,16 @@ async fn life<'h, W: Workflow, P: HandlerFor<W> + 'h>(
     run: Runner<'h, W, P>,
 ) -> Option<Result<Report<W>, Failure<W, P::Error>>> {
     let run = if run.opening.id.is_some() { run } else { run.id("crash-everywhere") };
-    let run = run.journal(journal.clone()).into_future();
-    tokio::select! {
+    let mut run = run.journal(journal.clone()).into_future();
+    let mut dies = pin!(journal.dies());
+    poll_fn(|context| {
         // What can go on does, until it waits.
-        biased;
-        ended = run => (!journal.is_dead()).then_some(ended),
-        () = journal.dies() => None,
-    }
+        if let Poll::Ready(ended) = run.as_mut().poll(context) {
+            return Poll::Ready((!journal.is_dead()).then_some(ended));
+        }
+        dies.as_mut().poll(context).map(|()| None)
+    })
+    .await
 }
 
 /// The steps of each run that were settled, by how many events it had.
