@@ -78,7 +78,7 @@ impl Book {
     }
 
     /// Gives the journal what it was not given yet; `None` where there is nothing.
-    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Ack> {
+    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Box<Ack>> {
         let events = &self.events[self.sent..];
         let last = events.last()?;
         let upto = last.seq;
@@ -92,7 +92,7 @@ impl Book {
             None => Reply::ready(Err(JournalError::TakenOver { run: last.run.clone(), owner: None })),
         };
         self.sent = self.events.len();
-        Some(Ack { upto, reply })
+        Some(Box::new(Ack { upto, reply }))
     }
 
     /// Gives the journal news that nobody waits for; where it is known already that it did not take them, why.
@@ -114,9 +114,9 @@ impl Book {
     }
 
     /// What is waited for where everything was given to the journal, and whoever waited went away.
-    pub(crate) fn barrier(&self) -> Option<Ack> {
+    pub(crate) fn barrier(&self) -> Option<Box<Ack>> {
         let (upto, lease) = (self.events.last()?.seq, self.lease.as_ref()?);
-        Some(Ack { upto, reply: self.journal.append(Append::new(lease, &[])) })
+        Some(Box::new(Ack { upto, reply: self.journal.append(Append::new(lease, &[])) }))
     }
 
     /// Takes in what the journal said: the events that it has now, or what is to be taken back.

@@ -63,7 +63,7 @@ impl Shared {
 
     /// Takes in what the journal says, when it does; `false` where it has failed, now or before.
     #[cfg(feature = "runner")]
-    pub(crate) async fn settle(&self, ack: Ack) -> bool {
+    pub(crate) async fn settle(&self, ack: Box<Ack>) -> bool {
         let settled = ack.arrived().await;
         self.lock().settle(settled)
     }

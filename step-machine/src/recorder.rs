@@ -341,7 +341,7 @@ impl Recorder {
 
     /// Gives the journal what it does not have yet; what is to be waited for, where there is anything.
     #[inline]
-    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Ack> {
+    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Box<Ack>> {
         self.book.as_mut()?.send(waiting)
     }
 

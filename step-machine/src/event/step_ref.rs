@@ -38,10 +38,17 @@ impl StepRef {
     /// The position in `plan`.
     #[inline]
     pub(crate) fn find(&self, plan: &Plan) -> Option<usize> {
-        match plan.steps.get(self.hint) {
-            Some(step) if same_text(&step.id, &self.id) => Some(self.hint),
-            _ => plan.position(&self.id),
+        self.find_near(plan, [])
+    }
+
+    /// The position in `plan`, looked for first where it is likely to be.
+    #[inline]
+    pub(crate) fn find_near<const N: usize>(&self, plan: &Plan, likely: [usize; N]) -> Option<usize> {
+        let is_at = |at: usize| plan.steps.get(at).is_some_and(|step| same_text(&step.id, &self.id));
+        if is_at(self.hint) {
+            return Some(self.hint);
         }
+        likely.into_iter().find(|&at| is_at(at)).or_else(|| plan.position(&self.id))
     }
 }
 

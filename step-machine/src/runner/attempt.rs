@@ -178,7 +178,7 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
 
 enum Begin<E> {
     /// What it waits for first, where there is a journal.
-    Yes(Option<Ack>),
+    Yes(Option<Box<Ack>>),
     No(Verdict<E>),
 }
 

@@ -49,7 +49,9 @@ impl RunState {
             self.check_run(kind)?;
             return Ok(NO_STEP);
         };
-        let index = step.find(&self.plan).ok_or(IllegalReason::UnknownStep)?;
+        // Most events are about the step that began last, or the next one.
+        let likely = [self.counts.current.unwrap_or(0), self.counts.settled];
+        let index = step.find_near(&self.plan, likely).ok_or(IllegalReason::UnknownStep)?;
         match kind {
             Kind::StepStart(start) => self.check_step_start(index, start)?,
             Kind::StepEnd(end) => self.check_step_end(index, end)?,

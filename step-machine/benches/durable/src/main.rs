@@ -7,16 +7,21 @@
 mod bare;
 mod workflows;
 
+use std::alloc::System;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Parser, Subcommand};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use step_machine::journal::{Append, Claim, RunQuery};
 use step_machine::{Event, Journal, RunId, RunState, SqliteJournal};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use workflows::{Chain10, Chain100, Chain1000, Nothing, typed_100};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -193,7 +198,7 @@ fn events_of(steps: usize) -> Outcome<Vec<Event>> {
     let mut events = vec![event(1, &format!(r#""type":"run_start","plan":{plan}"#))?];
     for step in 0..steps {
         events.push(event(2 * step + 2, &format!(r#""type":"step_start","step":"s{step}","attempt":1"#))?);
-        let end = r#""status":"completed","attempt":1,"duration_ms":0.0,"attempt_duration_ms":0.0"#;
+        let end = r#""status":"completed","attempt":1,"duration_ms":0.0,"attempt_ms":0.0"#;
         events.push(event(2 * step + 3, &format!(r#""type":"step_end","step":"s{step}",{end}"#))?);
     }
     Ok(events)
@@ -245,11 +250,10 @@ fn file_of(path: &Path, runs: usize, runtime: &Runtime) -> Outcome {
     Ok(())
 }
 
-/// The memory of this process that is in use, in bytes.
-fn resident() -> Outcome<usize> {
-    let text = std::fs::read_to_string("/proc/self/statm")?;
-    let pages: usize = text.split_whitespace().nth(1).ok_or("no such figure")?.parse()?;
-    Ok(pages * 4096)
+/// The memory that is allocated and not freed, in bytes.
+fn in_use() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated.saturating_sub(stats.bytes_deallocated)
 }
 
 fn park(dir: &TempDir, runs: usize) -> Outcome {
@@ -258,20 +262,18 @@ fn park(dir: &TempDir, runs: usize) -> Outcome {
     // What is needed once is not counted.
     together(&runtime, &journal, 100)?;
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
-    let handler = std::sync::Arc::new(Nothing { gate: Some(("s5", gate.clone())) });
-    let before = resident()?;
+    let handler = std::sync::Arc::new(Nothing { gate: Some(("s5", gate.clone())), ..Nothing::default() });
+    let before = in_use();
     let tasks: Vec<_> = (0..runs)
         .map(|_| {
             let (journal, handler) = (journal.clone(), handler.clone());
             runtime.spawn(async move { Chain10::run(&*handler).journal(journal).await.map(drop) })
         })
         .collect();
-    while journal.list(&RunQuery::unfinished().limit(runs)).wait()?.iter().filter(|run| run.percentage >= 50.0).count()
-        < runs
-    {
+    while handler.waiting.load(std::sync::atomic::Ordering::Relaxed) < runs {
         std::thread::sleep(Duration::from_millis(100));
     }
-    let each = (resident()? - before) / runs;
+    let each = (in_use() - before) / runs;
     println!(
         "{each} bytes for each of {runs} runs of 10 steps that wait in their sixth step, with the task and its future"
     );

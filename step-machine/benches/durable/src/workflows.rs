@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use step_machine::{Failure, SqliteJournal, StepContext};
 use tokio::sync::Semaphore;
@@ -15,11 +16,14 @@ type Done = Result<(), Infallible>;
 pub(crate) struct Nothing {
     /// A step of this id waits for a permit.
     pub(crate) gate: Option<(&'static str, Arc<Semaphore>)>,
+    /// How many have come to it.
+    pub(crate) waiting: Arc<AtomicUsize>,
 }
 
 impl Nothing {
     async fn work(&self, cx: &StepContext) -> Done {
         if let Some((_, gate)) = self.gate.as_ref().filter(|(step, _)| *step == cx.step()) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             // It is never closed.
             let _ = gate.acquire().await;
         }
