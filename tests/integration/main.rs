@@ -22,6 +22,7 @@ mod architecture;
 mod asynchronous;
 mod clock;
 mod context;
+mod crash;
 mod derive;
 #[deny(
     missing_debug_implementations,
@@ -61,6 +62,8 @@ mod rollback_policy;
 mod runner;
 mod samples;
 mod schema;
+mod secret;
+mod secret_damage;
 mod semantics;
 mod sqlite;
 mod support;

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod appended;
+mod codec;
 mod digest;
 mod error;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -16,12 +17,15 @@ mod query;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod record;
 mod reply;
+#[cfg(feature = "seal")]
+mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use codec::{Codec, CodecError, SealContext};
 pub use digest::Digest;
 pub use error::{BoxError, JournalError};
 pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
@@ -30,6 +34,8 @@ pub use memory::MemoryJournal;
 pub use postgres::{PostgresJournal, PostgresOptions};
 pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
+#[cfg(feature = "seal")]
+pub use seal::{KeyError, SealKey, Sealer};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Finding, SqliteJournal, SqliteOptions, Synchronous};
 

@@ -33,7 +33,7 @@ struct Lean<'a> {
 /// The events as a JSON array. Each has the workflow of the one before it, and the run of the row, unless it says
 /// otherwise; so two such arrays of one run can be put together.
 pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = Vec::with_capacity(256 * events.len() + 2);
+    let mut body = Vec::with_capacity(384 * events.len() + 2);
     let mut workflow = None;
     body.push(b'[');
     for event in events {

@@ -75,7 +75,7 @@ use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 #[must_use = "nothing runs before the run is awaited"]
 pub struct Runner<'h, W, P> {
     pub(super) handler: P,
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
     pub(super) settings: Arc<Settings>,
     pub(super) triggers: Vec<Trigger<'h>>,
     on_failure: Option<OnFailure>,
@@ -350,7 +350,7 @@ impl<W, P> fmt::Debug for Runner<'_, W, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
             .field("id", &self.opening.id)
-            .field("labels", &self.opening.labels)
+            .field("labels", &self.opening.labels())
             .finish_non_exhaustive()
     }
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use step_machine::journal::{Append, Claim, Synchronous};
-use step_machine::{Journal, JournalError, SqliteJournal};
+use step_machine::journal::{Append, Claim};
+use step_machine::{Journal, JournalError};
+#[cfg(unix)]
+use step_machine::{SqliteJournal, journal::Synchronous};
 
 use super::{append, claim, events, open};
 
@@ -125,6 +127,27 @@ fn a_process_that_sleeps_keeps_its_run_and_one_that_wakes_after_a_take_over_is_r
     let said = other.says("it was stopped");
     assert!(said.contains("run r was taken over by process"), "{said}");
     assert_eq!(journal.load(&"r".into()).wait().unwrap(), events("r", next as u64 + 1));
+}
+
+#[test]
+fn a_log_whose_end_was_never_written_is_read_up_to_there_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let mut other = Other::start(&path);
+    let log = folder.path().join("runs.db-wal");
+    while std::fs::metadata(&log).unwrap().len() < 256 << 10 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    other.process.kill().unwrap();
+    other.process.wait().unwrap();
+    // Nobody else has the file open: the log is all that there is.
+    let journal = open(&path);
+    let found = journal.load(&"r".into()).wait().unwrap();
+    assert!(found.len() > 10, "{} events", found.len());
+    assert_eq!(found, events("r", found.len() as u64));
+    assert!(journal.check().wait().unwrap().is_empty());
+    assert_eq!(journal.claim(&Claim::of("r")).wait().unwrap().events, found);
 }
 
 #[test]
