@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use step_machine::{Failure, SqliteJournal, StepContext};
+use step_machine::{Failure, Journal, StepContext};
 use tokio::sync::Semaphore;
 
 type Done = Result<(), Infallible>;
