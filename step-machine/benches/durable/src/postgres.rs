@@ -39,7 +39,7 @@ fn open(url: &str, writers: usize) -> Outcome<PostgresJournal> {
 }
 
 fn chain(url: &str, one: &tokio::runtime::Runtime, bare: &Client, samples: usize) -> Outcome {
-    let journal = open(url, 2)?;
+    let journal = open(url, 1)?;
     let mut took = [Vec::new(), Vec::new(), Vec::new()];
     let body = "x".repeat(500);
     for _ in 0..samples {
