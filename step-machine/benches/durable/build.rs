@@ -29,7 +29,7 @@ fn workflow(code: &mut String, name: &str, steps: usize) -> std::fmt::Result {
 fn typed(code: &mut String, steps: usize) -> std::fmt::Result {
     writeln!(
         code,
-        "pub(crate) fn typed_{steps}(journal: SqliteJournal) -> Result<(), Failure<Chain{steps}, Infallible>> {{"
+        "pub(crate) fn typed_{steps}(journal: impl Journal + 'static) -> Result<(), Failure<Chain{steps}, Infallible>> {{"
     )?;
     writeln!(code, "let run = Chain{steps}::machine().journal(journal).begin()?;")?;
     for step in 0..steps {

@@ -41,11 +41,15 @@ impl Server {
         url(self.port)
     }
 
-    /// Ends it as a crash of the machine would, as far as a process can.
+    /// Ends it as a crash of the machine would, as far as that goes: with its processes, which would go on for a moment.
     pub(super) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
+            let children = Command::new("pgrep").args(["-P", &process.id().to_string()]).output().unwrap();
             process.kill().unwrap();
             process.wait().unwrap();
+            let children = String::from_utf8(children.stdout).unwrap();
+            // One that is gone already is as good.
+            let _ = Command::new("kill").arg("-9").args(children.split_whitespace()).stderr(Stdio::null()).status();
         }
     }
 

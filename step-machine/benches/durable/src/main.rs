@@ -1,10 +1,11 @@
-//! What the SQLite journal costs, beside SQLite itself in the same run.
+//! What the durable journals cost, beside SQLite or PostgreSQL itself in the same run.
 //!
-//! `cargo run --profile bench -p step-machine-durable -- chain`, `load`, `grow` or `park`.
+//! `cargo run --profile bench -p step-machine-durable -- chain`, `load`, `grow`, `park` or `postgres <url>`.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod bare;
+mod postgres;
 mod workflows;
 
 use std::alloc::System;
@@ -25,7 +26,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What the SQLite journal costs.
+/// What the durable journals cost.
 #[derive(Parser)]
 struct Options {
     #[command(subcommand)]
@@ -59,6 +60,18 @@ enum What {
         #[arg(long, default_value_t = 10_000)]
         runs: usize,
     },
+    /// One run, and many at once, on a PostgreSQL server
+    Postgres {
+        /// A database that may be written to; what is made there is removed
+        url: String,
+        #[arg(long, default_value_t = 21)]
+        samples: usize,
+        #[arg(long, default_values_t = [1, 100, 1000])]
+        runs: Vec<usize>,
+        /// How many connections write
+        #[arg(long, default_values_t = [1, 2, 4])]
+        writers: Vec<usize>,
+    },
 }
 
 fn main() -> Outcome {
@@ -70,6 +83,7 @@ fn main() -> Outcome {
         What::Load { runs, samples, threads } => load(&dir, &runs, samples, threads),
         What::Grow => grow(&dir),
         What::Park { runs } => park(&dir, runs),
+        What::Postgres { url, samples, runs, writers } => postgres::measure(&url, samples, &runs, &writers),
     }
 }
 
@@ -109,7 +123,7 @@ fn chain(dir: &TempDir, samples: usize) -> Outcome {
 }
 
 /// Lets so many runs go at once; how long they took.
-fn together(runtime: &Runtime, journal: &SqliteJournal, runs: usize) -> Outcome<Duration> {
+fn together<J: Journal + Clone + 'static>(runtime: &Runtime, journal: &J, runs: usize) -> Outcome<Duration> {
     let since = Instant::now();
     runtime.block_on(async {
         let mut set = tokio::task::JoinSet::new();

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use step_machine::{Failure, SqliteJournal, StepContext};
+use step_machine::{Failure, Journal, StepContext};
 use tokio::sync::Semaphore;
 
 type Done = Result<(), Infallible>;

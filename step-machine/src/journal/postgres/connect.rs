@@ -17,12 +17,16 @@ use crate::journal::JournalError;
 /// A connection that nothing passes over any more is noticed after about so long, by both sides.
 const QUIET: Duration = Duration::from_secs(30);
 
-/// What every session is told first.
+/// What every session is told first. Plans are made while tables are small and are used for long, so none may read a
+/// table as a whole where an index has what is asked for.
 const SET_UP: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET client_min_messages = warning;
     SET statement_timeout = 0;
     SET lock_timeout = 0;
     SET idle_in_transaction_session_timeout = '10s';
+    SET enable_seqscan = off;
+    SET jit = off;
+    SET plan_cache_mode = force_generic_plan;
     SET tcp_keepalives_idle = 30;
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 3;

@@ -31,7 +31,7 @@ pub struct PostgresOptions {
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { schema: None, patience: Duration::from_secs(30), writers: 2, connector: None }
+        Self { schema: None, patience: Duration::from_secs(30), writers: 1, connector: None }
     }
 }
 
@@ -51,7 +51,8 @@ impl PostgresOptions {
         self
     }
 
-    /// How many connections write at once: 2 by default, at least 1. A run always writes by the same one.
+    /// How many connections write at once: 1 by default, and at least. A run always writes by the same one. What waits
+    /// is committed together, so more of them are worth it only where a thousand runs or more go on at once.
     pub fn writers(mut self, connections: usize) -> Self {
         self.writers = connections.clamp(1, 64);
         self
