@@ -151,6 +151,10 @@ impl SourceStepHandler for Puller {
 }
 
 fn tell(source: &Source, status: &str, cx: &mut StepContext) {
+    // What is made of another source is not where it all comes from.
+    if matches!(source, Source::Folder { .. }) {
+        return;
+    }
     cx.metadata("source", source);
     cx.metadata("source_status", status);
 }
