@@ -122,9 +122,11 @@ impl Book {
         match settled.result {
             Ok(()) => {
                 let kept = self.events.iter().take_while(|event| event.seq <= settled.upto).count();
-                self.saved.drain(..kept);
+                self.saved = self.saved.split_off(kept);
                 self.sent -= kept;
-                let kept: Vec<Event> = self.events.drain(..kept).collect();
+                // Mostly all of it: then a run that waits holds no memory for what comes.
+                let left = self.events.split_off(kept);
+                let kept = std::mem::replace(&mut self.events, left);
                 if kept.last().is_some_and(Event::is_run_end) {
                     self.lease = None;
                 }

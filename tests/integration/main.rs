@@ -22,6 +22,7 @@ mod architecture;
 mod asynchronous;
 mod clock;
 mod context;
+mod crash;
 mod derive;
 #[deny(
     missing_debug_implementations,
@@ -40,6 +41,7 @@ mod flows;
 mod handler;
 mod journal;
 mod journal_changes;
+mod journal_conformance;
 mod journal_damage;
 mod journal_faults;
 mod machine;
@@ -58,5 +60,6 @@ mod runner;
 mod samples;
 mod schema;
 mod semantics;
+mod sqlite;
 mod support;
 mod validator;

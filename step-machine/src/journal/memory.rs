@@ -53,15 +53,20 @@ struct Store {
     runs: BTreeMap<RunId, Kept>,
     /// Which run holds a name.
     exclusive: BTreeMap<String, RunId>,
+    /// How many runs there ever were: what gives each its key.
+    keys: i64,
 }
 
 /// A run, and who writes to it.
 #[derive(Debug, Default)]
 struct Kept {
+    key: i64,
     events: Vec<Event>,
     summary: Option<RunSummary>,
     epoch: u64,
     owner: Option<Owner>,
+    /// An append under the lease failed, so that none may follow.
+    has_failed: bool,
     abandoned: Option<Abandoned>,
 }
 
@@ -79,12 +84,13 @@ impl MemoryJournal {
     pub fn after_crash(&self) -> Self {
         let store = lock(&self.store);
         let runs = store.runs.iter().map(|(run, kept)| {
-            let Kept { events, summary, epoch, abandoned, .. } = kept;
+            let Kept { key, events, summary, epoch, abandoned, .. } = kept;
             let (events, summary, abandoned) = (events.clone(), summary.clone(), abandoned.clone());
-            (run.clone(), Kept { events, summary, epoch: *epoch, owner: None, abandoned })
+            let kept = Kept { key: *key, events, summary, epoch: *epoch, abandoned, ..Kept::default() };
+            (run.clone(), kept)
         });
         let runs = runs.filter(|(_, kept)| !kept.events.is_empty()).collect();
-        Self { store: Arc::new(Mutex::new(Store { runs, exclusive: BTreeMap::new() })) }
+        Self { store: Arc::new(Mutex::new(Store { runs, exclusive: BTreeMap::new(), keys: store.keys })) }
     }
 }
 
@@ -99,15 +105,21 @@ impl Store {
             self.check_free(run)?;
             self.check_names(claim)?;
         }
+        self.exclusive.retain(|_, holder| holder != run);
         for name in &claim.exclusive {
             if let Some(holder) = self.exclusive.insert(name.clone(), run.clone()).filter(|holder| holder != run) {
                 self.end_lease(&holder);
             }
         }
-        let kept = self.runs.entry(run.clone()).or_default();
+        let keys = &mut self.keys;
+        let kept = self.runs.entry(run.clone()).or_insert_with(|| {
+            *keys += 1;
+            Kept { key: *keys, ..Kept::default() }
+        });
         kept.epoch += 1;
+        kept.has_failed = false;
         kept.owner = Some(Owner::this_process("localhost", SystemTime::now()));
-        Ok(Claimed::new(Lease::new(run.clone(), kept.epoch, 0), kept.events.clone()))
+        Ok(Claimed::new(Lease::new(run.clone(), kept.epoch, kept.key), kept.events.clone()))
     }
 
     fn check_free(&self, run: &RunId) -> Result<(), JournalError> {
@@ -140,7 +152,7 @@ impl Store {
     fn held(&mut self, lease: &Lease) -> Result<&mut Kept, JournalError> {
         let taken = || JournalError::TakenOver { run: lease.run.clone(), owner: None };
         match self.runs.get_mut(&lease.run) {
-            Some(kept) if kept.epoch == lease.epoch && kept.owner.is_some() => Ok(kept),
+            Some(kept) if (kept.key, kept.epoch) == (lease.key, lease.epoch) && kept.owner.is_some() => Ok(kept),
             Some(kept) => Err(JournalError::TakenOver { run: lease.run.clone(), owner: kept.owner.clone() }),
             None => Err(taken()),
         }
@@ -149,9 +161,14 @@ impl Store {
     fn append(&mut self, append: Append<'_>) -> Result<(), JournalError> {
         let Append { lease, events, release, .. } = append;
         let kept = self.held(lease)?;
+        if kept.has_failed {
+            let source = "an earlier append under its lease failed".into();
+            return Err(JournalError::Write { run: lease.run.clone(), source });
+        }
         let mut last = kept.events.last().map_or(0, |event| event.seq);
         for event in events {
             if event.seq != last + 1 {
+                kept.has_failed = true;
                 return Err(JournalError::Conflict { run: lease.run.clone(), found: event.seq, last });
             }
             last = event.seq;

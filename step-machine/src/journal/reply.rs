@@ -33,7 +33,7 @@ enum State<T> {
 }
 
 /// The other end of a [`Reply`] that comes later.
-pub struct Answer<T>(Arc<Slot<T>>);
+pub struct Answer<T>(Option<Arc<Slot<T>>>);
 
 struct Slot<T> {
     state: Mutex<Content<T>>,
@@ -45,6 +45,8 @@ struct Content<T> {
     /// Whoever was to answer went away.
     is_lost: bool,
     waker: Option<Waker>,
+    /// A thread waits. To wake one costs a call of the operating system, also where there is none.
+    is_waited_for: bool,
 }
 
 impl<T> Content<T> {
@@ -63,9 +65,9 @@ impl<T> Reply<T> {
     /// A reply that comes when the answer is sent. Where the answer is dropped unsent, it is
     /// [`JournalError::Closed`].
     pub fn later() -> (Answer<T>, Self) {
-        let content = Content { answer: None, is_lost: false, waker: None };
+        let content = Content { answer: None, is_lost: false, waker: None, is_waited_for: false };
         let slot = Arc::new(Slot { state: Mutex::new(content), arrived: Condvar::new() });
-        (Answer(slot.clone()), Self(State::Later(slot)))
+        (Answer(Some(slot.clone())), Self(State::Later(slot)))
     }
 
     /// Waits for it on this thread. Needs no runtime.
@@ -78,6 +80,7 @@ impl<T> Reply<T> {
                     if let Some(answer) = content.take() {
                         return answer;
                     }
+                    content.is_waited_for = true;
                     content = slot.arrived.wait(content).unwrap_or_else(PoisonError::into_inner);
                 }
             }
@@ -116,17 +119,21 @@ impl<T> Unpin for Reply<T> {}
 
 impl<T> Answer<T> {
     /// Answers.
-    pub fn send(self, answer: Result<T, JournalError>) {
+    pub fn send(mut self, answer: Result<T, JournalError>) {
         self.settle(|content| content.answer = Some(answer));
     }
 
-    fn settle(&self, set: impl FnOnce(&mut Content<T>)) {
-        let mut content = lock(&self.0.state);
+    /// Does nothing the second time.
+    fn settle(&mut self, set: impl FnOnce(&mut Content<T>)) {
+        let Some(slot) = self.0.take() else { return };
+        let mut content = lock(&slot.state);
         set(&mut content);
-        let waker = content.waker.take();
+        let (waker, is_waited_for) = (content.waker.take(), content.is_waited_for);
         // Out of the lock: waking may run code of others.
         drop(content);
-        self.0.arrived.notify_all();
+        if is_waited_for {
+            slot.arrived.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -75,7 +75,7 @@ use crate::workflow::{Plan, SharedPlan, Skippable, Workflow};
 #[must_use = "nothing runs before the run is awaited"]
 pub struct Runner<'h, W, P> {
     pub(super) handler: P,
-    pub(super) opening: Opening,
+    pub(crate) opening: Opening,
     pub(super) settings: Arc<Settings>,
     pub(super) triggers: Vec<Trigger<'h>>,
     on_failure: Option<OnFailure>,

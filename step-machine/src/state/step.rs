@@ -186,7 +186,6 @@ impl StepState {
     }
 
     /// When the step ended, in nanoseconds from the run's first start.
-    #[cfg(feature = "runner")]
     pub(crate) fn ended(&self) -> u64 {
         self.ended
     }

@@ -195,10 +195,10 @@ fn attempts<W: Workflow>(step: usize) -> impl Iterator<Item = Attempts> {
     std::iter::once(Attempts::All).chain(is_retried.then_some(Attempts::First))
 }
 
-struct Panicked;
+pub(super) struct Panicked;
 
 /// The end of a future that may panic.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+pub(super) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,

@@ -3,7 +3,10 @@
 #[cfg(feature = "runner")]
 mod case;
 #[cfg(feature = "runner")]
+mod crash;
+#[cfg(feature = "runner")]
 mod exhaust;
+mod journal;
 #[cfg(feature = "runner")]
 mod mismatch;
 mod resumable;
@@ -13,7 +16,10 @@ pub use crate::faults::{Fault, Faults};
 #[cfg(feature = "runner")]
 pub use case::{Attempts, Case, Injection};
 #[cfg(feature = "runner")]
+pub use crash::{Crash, CrashError, Crashed, Crashing, Death, crash_everywhere};
+#[cfg(feature = "runner")]
 pub use exhaust::{ExhaustError, Exhausted, exhaust, exhaust_within};
+pub use journal::{BrokenRule, NotConforming, journal_conformance};
 #[cfg(feature = "runner")]
 pub use mismatch::Mismatch;
 #[doc(hidden)]

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use super::error::{damaged, unusable};
 use super::job::{Fault, Granted};
-use super::record::text;
+use super::load::check_unknown;
+use super::record::{id_check, text};
 use super::writer::{Held, Us, Writer};
 use crate::journal::{Claim, JournalError, Lease, Owner};
 use crate::run_id::RunId;
@@ -60,8 +61,8 @@ struct Found {
     has_begun: bool,
 }
 
-fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Error> {
-    connection
+fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Fault> {
+    let found = connection
         .prepare_cached(
             "SELECT run.key, run.abandoned_why, run.metadata, run.last_seq, run.workflow IS NOT NULL,
             owner.key, owner.id, owner.host, owner.pid, owner.since
@@ -77,7 +78,11 @@ fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Error> {
                 owner: holder_of(row, 5)?,
             })
         })
-        .optional()
+        .optional()?;
+    if found.is_none() {
+        check_unknown(connection, run)?;
+    }
+    Ok(found)
 }
 
 /// Claims a run; within a savepoint, so that one that fails changes nothing.
@@ -97,10 +102,10 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<Granted, Fault
     let (key, epoch): (i64, u64) = writer
         .connection
         .prepare_cached(
-            "INSERT INTO run (id, epoch, owner) VALUES (?1, 1, ?2)
+            "INSERT INTO run (id, id_check, epoch, owner) VALUES (?1, ?3, 1, ?2)
             ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1, owner = ?2 RETURNING key, epoch",
         )?
-        .query_row(params![run.to_string(), our_key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        .query_row(params![run.to_string(), our_key, id_check(run)], |row| Ok((row.get(0)?, row.get(1)?)))?;
     take_names(writer, key, claim, names)?;
     if let Some(dead) = found.as_ref().and_then(|found| found.owner.as_ref()).filter(|owner| owner.key != our_key) {
         clear_away(writer, dead)?;
@@ -207,12 +212,17 @@ fn names_to_take(writer: &Writer, claim: &Claim, own_key: Option<i64>) -> Result
 }
 
 /// Makes the run hold these names and no others; the runs of `ended` lose their leases.
-fn take_names(writer: &Writer, key: i64, claim: &Claim, ended: Vec<i64>) -> Result<(), Error> {
-    let connection = &writer.connection;
+fn take_names(writer: &mut Writer, key: i64, claim: &Claim, ended: Vec<i64>) -> Result<(), Error> {
     for other in ended {
+        // Seen once more from now on, whether this is taken back or not.
+        if let Some(held) = writer.leases.get_mut(&other) {
+            held.is_sure = false;
+        }
+        let connection = &writer.connection;
         connection.prepare_cached("UPDATE run SET epoch = epoch + 1, owner = NULL WHERE key = ?1")?.execute([other])?;
         free_names(connection, other)?;
     }
+    let connection = &writer.connection;
     free_names(connection, key)?;
     for name in &claim.exclusive {
         connection

@@ -38,15 +38,19 @@ pub(super) fn write(run: &RunId, source: impl Into<BoxError>) -> JournalError {
 
 /// A run could not be read: because it is damaged, or for another reason.
 pub(super) fn read(run: &RunId, source: Error) -> JournalError {
-    let is_damage = matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        || matches!(
-            source,
-            Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) | Error::FromSqlConversionFailure(..)
-        );
-    if is_damage {
+    if is_damage(&source) {
         return damaged(run, format!("the database says: {source}"));
     }
     JournalError::Read { run: run.clone(), source: Box::new(source) }
+}
+
+/// Whether what stands in the file cannot have been written by us.
+pub(super) fn is_damage(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || matches!(
+            error,
+            Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) | Error::FromSqlConversionFailure(..)
+        )
 }
 
 pub(super) fn damaged(run: &RunId, what: impl Into<String>) -> JournalError {

@@ -1,12 +1,13 @@
 //! What the one writer is asked for, and how it answers.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::Error;
 use serde_json::{Map, Value};
 
-use super::error::write;
+use super::error::{is_damage, read, store, write};
 use super::reader::Reads;
 use super::record::{encode, micros};
 use crate::event::Event;
@@ -105,6 +106,18 @@ pub(super) enum Fault {
     Store(Error),
 }
 
+impl Fault {
+    /// What is said of it where nothing else has failed.
+    pub(super) fn of(self, run: Option<&RunId>, path: &Path) -> JournalError {
+        match (self, run) {
+            (Self::Alone(error), _) => error,
+            (Self::Store(error), None) => store(path, error),
+            (Self::Store(error), Some(run)) if is_damage(&error) => read(run, error),
+            (Self::Store(error), Some(run)) => write(run, error),
+        }
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Self::Store(error)
@@ -172,7 +185,7 @@ impl Outcome {
 /// Why a commit failed, for all that were part of it.
 pub(super) struct Failure {
     pub(super) source: Arc<Error>,
-    pub(super) path: std::path::PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Failure {

@@ -8,12 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::claims::owner_of;
 use super::error::store;
-use super::record::{from_micros, micros};
+use super::record::{from_micros, id_check, micros};
 use crate::journal::{Abandoned, JournalError, RunQuery, RunSummary};
+use crate::run_id::RunId;
 
 const SELECT: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels, run.metadata,
     run.started_at, last.at_us, run.parent, run.error, run.abandoned_why, run.abandoned_at,
-    run.owner, owner.host, owner.pid, owner.since
+    run.id_check, run.owner, owner.host, owner.pid, owner.since
     FROM run
     JOIN record AS last
     ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
@@ -72,13 +73,18 @@ fn statement(query: &RunQuery) -> (String, Vec<Sql>) {
 }
 
 fn summary(row: &Row<'_>) -> Result<RunSummary, Error> {
-    let owner = row.get::<_, Option<i64>>(13)?.map(|_| owner_of(row, 14)).transpose()?;
+    let owner = row.get::<_, Option<i64>>(14)?.map(|_| owner_of(row, 15)).transpose()?;
     let abandoned = match (row.get::<_, Option<String>>(11)?, row.get::<_, Option<String>>(12)?) {
         (Some(why), Some(at)) => Some(Abandoned::new(why, time(&at, 12)?)),
         _ => None,
     };
+    let run = RunId::from(row.get::<_, String>(0)?);
+    if id_check(&run) != row.get::<_, u32>(13)? {
+        let error = format!("the id `{run}` is not as it was written");
+        return Err(Error::FromSqlConversionFailure(0, Type::Text, error.into()));
+    }
     Ok(RunSummary {
-        run: row.get::<_, String>(0)?.into(),
+        run,
         workflow: row.get(1)?,
         status: parsed(&format!("{:?}", row.get::<_, String>(2)?), 2)?,
         phase: row.get(3)?,

@@ -22,7 +22,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Jobs {
-    jobs: Vec<Job>,
+    list: Vec<Job>,
     bytes: usize,
     /// Somebody writes.
     is_busy: bool,
@@ -31,7 +31,7 @@ struct Jobs {
 
 impl Jobs {
     fn is_full(&self) -> bool {
-        self.jobs.len() >= MOST_JOBS || self.bytes >= MOST_BYTES
+        self.list.len() >= MOST_JOBS || self.bytes >= MOST_BYTES
     }
 }
 
@@ -60,14 +60,14 @@ impl Queue {
         if waiting.is_closed {
             return;
         }
-        if is_waited_for && waiting.jobs.is_empty() && !waiting.is_busy {
+        if is_waited_for && waiting.list.is_empty() && !waiting.is_busy {
             waiting.is_busy = true;
             drop(waiting);
             self.write(vec![job]);
             return;
         }
         waiting.bytes += job.size();
-        waiting.jobs.push(job);
+        waiting.list.push(job);
         if !waiting.is_busy {
             self.work.notify_one();
         }
@@ -85,7 +85,7 @@ impl Queue {
     /// All that waits, as soon as there is any.
     fn next(&self) -> Option<Vec<Job>> {
         let mut waiting = lock(&self.waiting);
-        while waiting.is_busy || waiting.jobs.is_empty() {
+        while waiting.is_busy || waiting.list.is_empty() {
             if waiting.is_closed && !waiting.is_busy {
                 return None;
             }
@@ -93,7 +93,7 @@ impl Queue {
         }
         waiting.is_busy = true;
         waiting.bytes = 0;
-        let jobs = std::mem::take(&mut waiting.jobs);
+        let jobs = std::mem::take(&mut waiting.list);
         drop(waiting);
         self.room.notify_all();
         Some(jobs)
@@ -119,7 +119,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut waiting = lock(&self.0.waiting);
         waiting.is_busy = false;
-        if !waiting.jobs.is_empty() || waiting.is_closed {
+        if !waiting.list.is_empty() || waiting.is_closed {
             self.0.work.notify_one();
         }
     }
@@ -132,7 +132,7 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.close();
         // Out of the lock: whoever waits for an answer learns that there will be none.
-        let left = std::mem::take(&mut lock(&self.0.waiting).jobs);
+        let left = std::mem::take(&mut lock(&self.0.waiting).list);
         drop(left);
     }
 }

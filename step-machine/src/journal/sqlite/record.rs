@@ -33,7 +33,7 @@ struct Lean<'a> {
 /// The events as a JSON array. Each has the workflow of the one before it, and the run of the row, unless it says
 /// otherwise; so two such arrays of one run can be put together.
 pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = Vec::with_capacity(256 * events.len() + 2);
+    let mut body = Vec::with_capacity(384 * events.len() + 2);
     let mut workflow = None;
     body.push(b'[');
     for event in events {
@@ -121,6 +121,11 @@ fn event(run: &RunId, mut fields: Map<String, Value>, workflow: &mut Value, next
     *workflow = fields.entry("workflow").or_insert_with(|| workflow.clone()).clone();
     Event::deserialize(Value::Object(fields))
         .map_err(|error: serde_json::Error| damaged(run, format!("event {next}: {error}")))
+}
+
+/// What finds a run by its id where the index of ids is damaged.
+pub(super) fn id_check(run: &RunId) -> u32 {
+    crc32fast::hash(run.to_string().as_bytes())
 }
 
 /// Microseconds since 1970, the precision of an event.

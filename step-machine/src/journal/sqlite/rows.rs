@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::job::Changes;
 use super::record::{Row, join, text};
+use crate::event::RunStatus;
 
 /// What is put together in one row at most; more of one run goes on in another one.
 const LONGEST_BODY: usize = 32 << 10;
@@ -114,7 +115,7 @@ fn change(connection: &Connection, key: i64, last: u64, changes: Changes) -> Res
         start.map(|start| serde_json::json!(start.labels).to_string()),
         start.and_then(|start| start.parent.as_ref()).map(ToString::to_string),
         start.map(|start| text(start.started_at)),
-        digest.status.map(|status| status.as_str()),
+        digest.status.map(RunStatus::as_str),
         digest.error.is_some(),
         digest.error.flatten(),
         metadata.map(|metadata| Value::Object(metadata).to_string()),

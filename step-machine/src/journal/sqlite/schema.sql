@@ -11,6 +11,8 @@ CREATE TABLE owner (
 CREATE TABLE run (
   key INTEGER PRIMARY KEY AUTOINCREMENT,
   id TEXT NOT NULL UNIQUE,
+  -- The CRC-32 of the id: finds the run where the index of ids is damaged, so that it does not seem to be none.
+  id_check INTEGER NOT NULL,
   -- Null until the first event.
   workflow TEXT,
   status TEXT,
@@ -27,6 +29,7 @@ CREATE TABLE run (
   abandoned_at TEXT
 ) STRICT;
 
+CREATE INDEX run_id_check ON run (id_check);
 CREATE INDEX run_unfinished ON run (status) WHERE status IN ('running', 'rolling_back');
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
 CREATE INDEX run_owner ON run (owner) WHERE owner IS NOT NULL;
@@ -78,38 +81,40 @@ FROM run
 JOIN record ON record.run = run.key
 JOIN json_each(record.body) AS each;
 
--- The steps that began, each as its last event left it.
+-- The steps that began or were skipped, each as its last event left it. The last body of a kind is found as the largest
+-- text that begins with its number: so all comes from one pass, and a condition on the run reaches the events.
 CREATE VIEW steps AS
-WITH event AS (
-  SELECT run, workflow, seq, at, type, step, body
-  FROM events
-  WHERE type IN ('step_start', 'step_retry', 'step_end', 'undo_start', 'undo_end')
-), step AS (
+WITH step AS (
   SELECT
     run, workflow, step,
-    min(seq) AS first_seq,
+    min(seq) AS seq,
     max(CASE WHEN type IN ('step_start', 'step_retry', 'step_end') THEN seq END) AS last_seq,
-    max(CASE WHEN type = 'step_end' THEN seq END) AS end_seq,
-    max(CASE WHEN type = 'undo_end' AND body ->> 'status' <> 'skipped' THEN seq END) AS undo_seq,
+    max(CASE WHEN type = 'step_end' THEN printf('%015d', seq) || body END) AS done,
+    max(CASE WHEN type = 'undo_end' AND body ->> 'status' <> 'skipped' THEN printf('%015d', seq) || body END) AS undo,
     max(CASE WHEN type = 'step_start' THEN body ->> 'attempt' END) AS attempts,
     min(CASE WHEN type = 'step_start' THEN at END) AS started_at
-  FROM event
+  FROM events
+  WHERE type IN ('step_start', 'step_retry', 'step_end', 'undo_start', 'undo_end')
   GROUP BY run, workflow, step
+), seen AS (
+  SELECT
+    run, workflow, step, seq, last_seq, attempts, started_at,
+    CAST(substr(done, 1, 15) AS INTEGER) AS done_seq, substr(done, 16) AS done,
+    CAST(substr(undo, 1, 15) AS INTEGER) AS undo_seq, substr(undo, 16) AS undo
+  FROM step
 )
 SELECT
-  step.run, step.workflow, step.step,
+  run, workflow, step, seq,
   CASE
-    WHEN step.undo_seq > step.last_seq THEN undo.body ->> 'status'
-    WHEN step.end_seq = step.last_seq THEN done.body ->> 'status'
+    WHEN undo_seq > last_seq THEN undo ->> 'status'
+    WHEN done_seq = last_seq THEN done ->> 'status'
     ELSE 'running'
   END AS status,
-  coalesce(step.attempts, 0) AS attempts,
-  step.started_at,
-  CASE WHEN step.end_seq = step.last_seq THEN done.at END AS ended_at,
-  CASE WHEN step.end_seq = step.last_seq THEN done.body ->> 'duration_ms' END AS duration_ms,
-  done.body ->> '$.error.kind' AS error_kind,
-  done.body ->> '$.error.message' AS error_message,
-  json_type(done.body, '$.output') IS NOT NULL AS has_output
-FROM step
-LEFT JOIN event AS done ON done.run = step.run AND done.seq = step.end_seq
-LEFT JOIN event AS undo ON undo.run = step.run AND undo.seq = step.undo_seq;
+  coalesce(attempts, 0) AS attempts,
+  started_at,
+  CASE WHEN done_seq = last_seq THEN done ->> 'at' END AS ended_at,
+  CASE WHEN done_seq = last_seq THEN done ->> 'duration_ms' END AS duration_ms,
+  done ->> '$.error.kind' AS error_kind,
+  done ->> '$.error.message' AS error_message,
+  done IS NOT NULL AND json_type(done, '$.output') IS NOT NULL AS has_output
+FROM seen;

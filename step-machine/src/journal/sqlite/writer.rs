@@ -174,11 +174,12 @@ impl Writer {
                 Outcome::Released(lease, answer, result)
             }
             Job::Abandon(run, why, answer) => {
-                let result = self.unless(is_over, |writer| writer.alone(|writer| claims::abandon(writer, &run, &why)));
+                let result = self
+                    .unless(is_over, |writer| writer.alone(Some(&run), |writer| claims::abandon(writer, &run, &why)));
                 Outcome::Abandoned(run, answer, result)
             }
             Job::Prune(before, answer) => {
-                let result = self.unless(is_over, |writer| writer.alone(|writer| prune(writer, before)));
+                let result = self.unless(is_over, |writer| writer.alone(None, |writer| prune(writer, before)));
                 Outcome::Pruned(answer, result)
             }
         }
@@ -190,7 +191,7 @@ impl Writer {
     }
 
     /// Does something of several statements wholly or not at all, whatever becomes of the others.
-    fn alone<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+    fn alone<T>(&mut self, run: Option<&RunId>, work: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.flush()?;
         self.execute("SAVEPOINT alone")?;
         let done = work(self);
@@ -204,7 +205,7 @@ impl Writer {
             Err(fault) => {
                 self.execute("ROLLBACK TO alone")?;
                 self.execute("RELEASE alone")?;
-                Err(fault)
+                Err(Fault::Alone(fault.of(run, &self.path)))
             }
         }
     }
@@ -291,7 +292,7 @@ impl Writer {
 
     fn claim(&mut self, claim: &Claim) -> Result<Granted, Fault> {
         self.introduce()?;
-        self.alone(|writer| claims::claim(writer, claim))
+        self.alone(Some(&claim.run), |writer| claims::claim(writer, claim))
     }
 
     /// Makes us known as an owner.
@@ -312,7 +313,9 @@ impl Writer {
     fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
         self.flush()?;
         let held = self.held(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
-        claims::give_back(&self.connection, lease, held.map_or(0, |held| held.last_seq))?;
+        // What an append that failed would have added is not there.
+        let last_seq = held.filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
+        claims::give_back(&self.connection, lease, last_seq)?;
         Ok(())
     }
 

@@ -1,0 +1,291 @@
+//! What the SQLite journal costs, beside SQLite itself in the same run.
+//!
+//! `cargo run --profile bench -p step-machine-durable -- chain`, `load`, `grow` or `park`.
+
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+
+mod bare;
+mod workflows;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::{Parser, Subcommand};
+use step_machine::journal::{Append, Claim, RunQuery};
+use step_machine::{Event, Journal, RunId, RunState, SqliteJournal};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use workflows::{Chain10, Chain100, Chain1000, Nothing, typed_100};
+
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// What the SQLite journal costs.
+#[derive(Parser)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+    /// The folder whose disk is measured
+    #[arg(long, default_value = "target")]
+    dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// One run of 100 steps beside one commit a step by SQLite itself, samples taken in turn
+    Chain {
+        #[arg(long, default_value_t = 21)]
+        samples: usize,
+    },
+    /// Many runs of 100 steps at once
+    Load {
+        #[arg(long, default_values_t = [1, 100, 1000])]
+        runs: Vec<usize>,
+        #[arg(long, default_value_t = 3)]
+        samples: usize,
+        /// How many threads the runtime has
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// How cost grows with the steps of a run and with the runs of a file
+    Grow,
+    /// The memory of runs that wait
+    Park {
+        #[arg(long, default_value_t = 10_000)]
+        runs: usize,
+    },
+}
+
+fn main() -> Outcome {
+    let options = Options::parse();
+    std::fs::create_dir_all(&options.dir)?;
+    let dir = tempfile::tempdir_in(&options.dir)?;
+    match options.what {
+        What::Chain { samples } => chain(&dir, samples),
+        What::Load { runs, samples, threads } => load(&dir, &runs, samples, threads),
+        What::Grow => grow(&dir),
+        What::Park { runs } => park(&dir, runs),
+    }
+}
+
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
+fn micros(took: Duration, steps: usize) -> f64 {
+    took.as_secs_f64() * 1e6 / steps as f64
+}
+
+fn chain(dir: &TempDir, samples: usize) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let bare = bare::open(&dir.path().join("bare.db"))?;
+    let journal = SqliteJournal::open(dir.path().join("runs.db"))?;
+    let mut took = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..samples {
+        took[0].push(micros(bare::chain(&bare, 100)?, 100));
+        let since = Instant::now();
+        runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
+        took[1].push(micros(since.elapsed(), 100));
+        let since = Instant::now();
+        typed_100(journal.clone())?;
+        took[2].push(micros(since.elapsed(), 100));
+    }
+    let [bare, runner, machine] = took.map(median);
+    println!("microseconds a step of 100, medians of {samples} samples taken in turn");
+    println!("bare rusqlite, one commit a step   {bare:>8.1}");
+    println!("runner, SqliteJournal              {runner:>8.1}   {:.2} of its speed", bare / runner);
+    println!("typed machine, SqliteJournal       {machine:>8.1}   {:.2} of its speed", bare / machine);
+    Ok(())
+}
+
+/// Lets so many runs go at once; how long they took.
+fn together(runtime: &Runtime, journal: &SqliteJournal, runs: usize) -> Outcome<Duration> {
+    let since = Instant::now();
+    runtime.block_on(async {
+        let mut set = tokio::task::JoinSet::new();
+        for _ in 0..runs {
+            let journal = journal.clone();
+            set.spawn(async move { Chain100::run(&Nothing::default()).journal(journal).await.map(drop) });
+        }
+        while let Some(ended) = set.join_next().await {
+            ended??;
+        }
+        Ok(since.elapsed())
+    })
+}
+
+fn load(dir: &TempDir, runs: &[usize], samples: usize, threads: usize) -> Outcome {
+    let runtime = runtime(threads)?;
+    println!("steps a second of runs of 100 steps at once, medians of {samples}");
+    for &runs in runs {
+        let mut speeds = Vec::new();
+        let mut bytes = 0.0;
+        for sample in 0..samples {
+            let path = dir.path().join(format!("load-{runs}-{sample}.db"));
+            let journal = SqliteJournal::open(&path)?;
+            let took = together(&runtime, &journal, runs)?;
+            speeds.push((runs * 100) as f64 / took.as_secs_f64());
+            drop(journal);
+            bytes = std::fs::metadata(&path)?.len() as f64 / (runs * 100) as f64;
+        }
+        println!("{runs:>6} runs   {:>9.0} steps/s   {bytes:>6.0} bytes a step", median(speeds));
+    }
+    Ok(())
+}
+
+fn grow(dir: &TempDir) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("steps of a run: microseconds a step; then to load and fold it, milliseconds");
+    let journal = SqliteJournal::open(dir.path().join("long.db"))?;
+    macro_rules! measure {
+        ($($workflow:ident $steps:literal),*) => {$({
+            let since = Instant::now();
+            let report =
+                runtime.block_on($workflow::run(&Nothing::default()).journal(journal.clone()).into_future())?;
+            let took = micros(since.elapsed(), $steps);
+            let since = Instant::now();
+            let state = RunState::fold(&journal.load(report.run()).wait()?)?;
+            let folded = since.elapsed();
+            assert_eq!(state.as_ref(), Some(report.state()));
+            println!("{:>7}   {took:>8.1}   {:>8.2}", $steps, folded.as_secs_f64() * 1e3);
+        })*};
+    }
+    measure!(Chain10 10, Chain100 100, Chain1000 1000);
+    long(&journal, 10_000)?;
+    println!(
+        "runs in the file: ms to open, to list what is unfinished, to load one of 100 steps, to claim one; µs a step of the next; s to prune all"
+    );
+    for runs in [1, 100, 10_000] {
+        file_of(&dir.path().join(format!("many-{runs}.db")), runs, &runtime)?;
+    }
+    Ok(())
+}
+
+/// A run of more steps than an enum has, written event by event, two at once as a runner does.
+fn long(journal: &SqliteJournal, steps: usize) -> Outcome {
+    let events = events_of(steps)?;
+    let lease = journal.claim(&Claim::of(&events[0].run)).wait()?.lease;
+    let since = Instant::now();
+    for pair in events.chunks(2) {
+        journal.append(Append::new(&lease, pair)).wait()?;
+    }
+    let took = micros(since.elapsed(), steps);
+    let since = Instant::now();
+    let state = RunState::fold(&journal.load(&lease.run).wait()?)?;
+    let folded = since.elapsed().as_secs_f64() * 1e3;
+    assert!(state.is_some_and(|state| state.steps().iter().all(|step| step.status().is_settled())));
+    println!("{steps:>7}   {took:>8.1}   {folded:>8.2}   appended without a runner");
+    Ok(())
+}
+
+fn events_of(steps: usize) -> Outcome<Vec<Event>> {
+    let plan: Vec<String> = (0..steps).map(|step| format!(r#"{{"id":"s{step}","name":"S{step}"}}"#)).collect();
+    let plan = format!(r#"{{"workflow":"long","steps":[{}]}}"#, plan.join(","));
+    let event = |seq: usize, rest: &str| {
+        let header = r#""v":1,"run":"long","workflow":"long","at":"2026-01-01T00:00:00Z","elapsed_ms":0.0"#;
+        Event::from_json(&format!(r#"{{{header},"seq":{seq},{rest}}}"#))
+    };
+    let mut events = vec![event(1, &format!(r#""type":"run_start","plan":{plan}"#))?];
+    for step in 0..steps {
+        events.push(event(2 * step + 2, &format!(r#""type":"step_start","step":"s{step}","attempt":1"#))?);
+        let end = r#""status":"completed","attempt":1,"duration_ms":0.0,"attempt_duration_ms":0.0"#;
+        events.push(event(2 * step + 3, &format!(r#""type":"step_end","step":"s{step}",{end}"#))?);
+    }
+    Ok(events)
+}
+
+fn file_of(path: &Path, runs: usize, runtime: &Runtime) -> Outcome {
+    let journal = SqliteJournal::open(path)?;
+    let pattern = {
+        let report = runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
+        journal.load(report.run()).wait()?
+    };
+    let replies: Vec<_> = (1..runs)
+        .map(|run| {
+            let run = RunId::from(format!("run-{run}"));
+            let events: Vec<_> = pattern.iter().cloned().map(|event| moved(event, &run)).collect();
+            let lease = journal.claim(&Claim::of(run)).wait()?.lease;
+            let mut append = Append::new(&lease, &events);
+            append.release = true;
+            Ok(journal.append(append))
+        })
+        .collect::<Outcome<_>>()?;
+    for reply in replies {
+        reply.wait()?;
+    }
+    drop(journal);
+    let millis = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
+    let since = Instant::now();
+    let journal = SqliteJournal::open(path)?;
+    let open = millis(since);
+    let since = Instant::now();
+    assert!(journal.list(&RunQuery::unfinished()).wait()?.is_empty());
+    let list = millis(since);
+    let run = &pattern[0].run;
+    let since = Instant::now();
+    assert_eq!(journal.load(run).wait()?.len(), pattern.len());
+    let load = millis(since);
+    let since = Instant::now();
+    let lease = journal.claim(&Claim::of(run)).wait()?.lease;
+    let claim = millis(since);
+    journal.release(&lease).wait()?;
+    let since = Instant::now();
+    runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
+    let step = micros(since.elapsed(), 100);
+    let since = Instant::now();
+    let pruned = journal.prune(SystemTime::now() + Duration::from_secs(60)).wait()?;
+    assert_eq!(pruned, runs + 1);
+    let prune = since.elapsed().as_secs_f64();
+    println!("{runs:>7}   {open:>7.2} {list:>7.2} {load:>7.2} {claim:>7.2}   {step:>7.1}   {prune:>7.2}");
+    Ok(())
+}
+
+/// The memory of this process that is in use, in bytes.
+fn resident() -> Outcome<usize> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = text.split_whitespace().nth(1).ok_or("no such figure")?.parse()?;
+    Ok(pages * 4096)
+}
+
+fn park(dir: &TempDir, runs: usize) -> Outcome {
+    let runtime = runtime(2)?;
+    let journal = SqliteJournal::open(dir.path().join("parked.db"))?;
+    // What is needed once is not counted.
+    together(&runtime, &journal, 100)?;
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let handler = std::sync::Arc::new(Nothing { gate: Some(("s5", gate.clone())) });
+    let before = resident()?;
+    let tasks: Vec<_> = (0..runs)
+        .map(|_| {
+            let (journal, handler) = (journal.clone(), handler.clone());
+            runtime.spawn(async move { Chain10::run(&*handler).journal(journal).await.map(drop) })
+        })
+        .collect();
+    while journal.list(&RunQuery::unfinished().limit(runs)).wait()?.iter().filter(|run| run.percentage >= 50.0).count()
+        < runs
+    {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let each = (resident()? - before) / runs;
+    println!(
+        "{each} bytes for each of {runs} runs of 10 steps that wait in their sixth step, with the task and its future"
+    );
+    gate.add_permits(runs);
+    runtime.block_on(async {
+        for task in tasks {
+            task.await??;
+        }
+        Ok(())
+    })
+}
+
+/// The same event in another run.
+fn moved(mut event: Event, run: &RunId) -> Event {
+    event.run = run.clone();
+    event
+}

@@ -1,0 +1,219 @@
+//! Opening and closing the file, in one process.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+use step_machine::journal::{Append, Claim, Claimed, RunQuery, Synchronous, Waiting};
+use step_machine::{Journal, JournalError, SqliteJournal};
+
+use super::{append, claim, events, open, sql};
+
+/// Where the journal is, what to do, and what the store said.
+fn unusable(result: Result<SqliteJournal, JournalError>) -> (String, String) {
+    let Err(JournalError::Store { advice, source, .. }) = result else { panic!("{result:?}") };
+    (advice, source.to_string())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn force(run: &str) -> Claim {
+    let mut claim = Claim::of(run);
+    claim.take_over = true;
+    claim
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    drop(open(&path));
+    sql(&path).pragma_update(None, "user_version", 99).unwrap();
+    let expected = (
+        "a newer step-machine wrote it; use that one, or update this one".to_owned(),
+        "it has version 99, this version of step-machine knows those up to 1".to_owned(),
+    );
+    assert_eq!(unusable(SqliteJournal::open(&path)), expected);
+    assert_eq!(unusable(SqliteJournal::open_read_only(&path)), expected);
+}
+
+#[test]
+fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = folder.path().join("other.db");
+    sql(&other).execute_batch("CREATE TABLE song (title TEXT)").unwrap();
+    let text = folder.path().join("text.db");
+    fs::write(&text, "no database at all, but long enough to have a head of its own: ".repeat(20)).unwrap();
+    for path in [&other, &text] {
+        let before = fs::read(path).unwrap();
+        let (advice, _) = unusable(SqliteJournal::open(path));
+        assert!(advice.contains("choose another file") || advice.contains("no SQLite database"), "{advice}");
+        assert_eq!(fs::read(path).unwrap(), before);
+    }
+    assert_eq!(names(folder.path()), ["other.db", "text.db"]);
+}
+
+#[test]
+fn a_place_where_no_file_can_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().to_path_buf(), folder.path().join("not/there/runs.db")] {
+        let (advice, _) = unusable(SqliteJournal::open(path));
+        assert_eq!(advice, "see that its directory is there and may be written to");
+    }
+}
+
+#[test]
+fn a_journal_that_is_opened_to_read_reads_and_does_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    assert!(SqliteJournal::open_read_only(&path).is_err() && names(folder.path()).is_empty());
+
+    let journal = open(&path);
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    let looking = SqliteJournal::open_read_only(&path).unwrap();
+    assert_eq!(looking.load(&"r".into()).wait().unwrap(), events("r", 2));
+    append(&journal, &lease, &events("r", 4)[2..]);
+    assert_eq!(looking.load(&"r".into()).wait().unwrap(), events("r", 4));
+    assert_eq!(looking.list(&RunQuery::all()).wait().unwrap().len(), 1);
+    assert!(looking.check().wait().unwrap().is_empty());
+    for result in [
+        looking.claim(&Claim::of("s")).wait().map(drop),
+        looking.append(Append::new(&lease, &events("r", 5)[4..])).wait(),
+        looking.abandon(&"r".into(), "why").wait(),
+    ] {
+        assert!(matches!(result, Err(JournalError::Store { .. })), "{result:?}");
+    }
+}
+
+#[test]
+fn a_file_that_may_only_be_read_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = open(&path);
+    append(&journal, &claim(&journal, "r"), &events("r", 2));
+    drop(journal);
+    let mut permissions = fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&path, permissions).unwrap();
+    // The system's administrator may write anyway.
+    if fs::OpenOptions::new().write(true).open(&path).is_ok() {
+        return;
+    }
+    let (advice, _) = unusable(SqliteJournal::open(&path));
+    assert!(advice.contains("may be written to"), "{advice}");
+    let looking = SqliteJournal::open_read_only(&path).unwrap();
+    assert_eq!(looking.load(&"r".into()).wait().unwrap().len(), 2);
+}
+
+#[test]
+fn many_can_make_the_same_file_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    thread::scope(|scope| {
+        for at in 0..8 {
+            let path = &path;
+            scope.spawn(move || {
+                let journal = open(path);
+                let run = format!("run-{at}");
+                append(&journal, &claim(&journal, &run), &events(&run, 3));
+            });
+        }
+    });
+    assert_eq!(open(&path).list(&RunQuery::all()).wait().unwrap().len(), 8);
+}
+
+#[test]
+fn the_last_one_who_closes_leaves_the_database_alone_and_all_that_was_asked_for_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = open(&path);
+    let lease = claim(&journal, "r");
+    for event in events("r", 500).chunks(1) {
+        let mut append = Append::new(&lease, event);
+        append.waiting = Waiting::Nobody;
+        drop(journal.append(append));
+    }
+    drop(journal.release(&lease));
+    assert!(names(folder.path()).contains(&"runs.db-owners".to_owned()));
+    drop(journal);
+    assert_eq!(names(folder.path()), ["runs.db"]);
+    assert_eq!(open(&path).load(&"r".into()).wait().unwrap(), events("r", 500));
+}
+
+#[test]
+fn two_who_have_the_file_open_respect_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (one, other) = (open(&path), open(&path));
+    let lease = claim(&one, "r");
+    append(&one, &lease, &events("r", 1));
+    let refused = other.claim(&Claim::of("r")).wait();
+    assert!(
+        matches!(&refused, Err(JournalError::Owned { owner, .. }) if owner.pid == std::process::id()),
+        "{refused:?}"
+    );
+    assert!(matches!(other.abandon(&"r".into(), "why").wait(), Err(JournalError::Owned { .. })));
+
+    let taken: Claimed = other.claim(&force("r")).wait().unwrap();
+    assert_eq!(taken.events, events("r", 1));
+    let refused = one.append(Append::new(&lease, &events("r", 2)[1..])).wait();
+    assert!(matches!(&refused, Err(JournalError::TakenOver { owner: Some(_), .. })), "{refused:?}");
+    one.release(&lease).wait().unwrap();
+    append(&other, &taken.lease, &events("r", 2)[1..]);
+    drop(other);
+    assert_eq!(one.claim(&Claim::of("r")).wait().unwrap().events, events("r", 2));
+}
+
+#[test]
+fn a_run_whose_journal_was_closed_without_giving_it_back_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let first = open(&path);
+    let mut exclusive = Claim::of("r");
+    exclusive.exclusive = vec!["web".to_owned()];
+    append(&first, &first.claim(&exclusive).wait().unwrap().lease, &events("r", 2));
+    drop(first);
+
+    let second = open(&path);
+    let found = second.list(&RunQuery::of("r")).wait().unwrap();
+    assert_eq!(found[0].owner.as_ref().map(|owner| owner.pid), Some(std::process::id()));
+    exclusive.run = "s".into();
+    drop(second.claim(&exclusive).wait().unwrap());
+    assert_eq!(second.claim(&Claim::of("r")).wait().unwrap().events.len(), 2);
+    let owners: i64 = sql(&path).query_row("SELECT count(*) FROM owner", [], |row| row.get(0)).unwrap();
+    assert_eq!(owners, 1);
+}
+
+#[test]
+fn a_full_disk_stops_a_run_and_the_journal_lives_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let options = SqliteJournal::options().synchronous(Synchronous::Normal).max_size(120 << 10);
+    let journal = options.open(&path).unwrap();
+    let (lease, all) = (claim(&journal, "r"), events("r", 2000));
+    let mut kept = 0;
+    let fault = loop {
+        match journal.append(Append::new(&lease, &all[kept..kept + 2])).wait() {
+            Ok(()) => kept += 2,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(&fault, JournalError::Write { .. }) && kept > 10, "{fault:?} after {kept}");
+    // The same append again: it would fit where it is not the disk that is asked.
+    assert!(matches!(journal.append(Append::new(&lease, &[])).wait(), Err(JournalError::Write { .. })));
+    assert_eq!(journal.load(&"r".into()).wait().unwrap(), all[..kept]);
+    journal.release(&lease).wait().unwrap();
+    drop(journal);
+
+    let journal = open(&path);
+    let claimed = journal.claim(&Claim::of("r")).wait().unwrap();
+    assert_eq!(claimed.events, all[..kept]);
+    append(&journal, &claimed.lease, &all[kept..]);
+    assert!(journal.check().wait().unwrap().is_empty());
+}
