@@ -32,7 +32,6 @@ where
         tell(&form.write(&run.plan())?);
         return Ok(ExitCode::SUCCESS);
     }
-    pullers.iter().try_for_each(|puller| puller.prepare())?;
     let run = flow.observed(run, job).ctrl_c().rollback_on_cancel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(with_word_of_ctrl_c(run));

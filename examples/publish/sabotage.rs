@@ -7,16 +7,16 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
 use step_machine::Observer;
 use step_machine::event::{Event, RunStart, StepStart};
 use step_machine_examples::cli::{complain, step_path};
-use step_machine_examples::damage::{append, edit_json};
+use step_machine_examples::damage::append;
 
 use crate::engine::Engine;
 use crate::image;
 use crate::job::{Job, What};
-use crate::place::{Place, beside};
+use crate::place::{Place, beside, write_json};
+use crate::source::Source;
 
 pub(crate) struct Saboteur {
     /// The step, after those that the workflows are nested in.
@@ -47,11 +47,10 @@ impl Saboteur {
         let release = place.releases(&self.what.app).join(&publication);
         match step {
             // A source that is not there.
-            "find" => edit_json(&source.with_extension("json"), |order| {
-                for key in ["branch", "file", "key", "name", "folder"] {
-                    order.get_mut(key).into_iter().for_each(|value| *value = json!("gone"));
-                }
-            }),
+            "find" => {
+                fs::create_dir_all(place.source(""))?;
+                write_json(&source.with_extension("json"), &Source::Embedded { name: "gone".to_owned() })
+            }
             // A file in the place of a folder.
             "make-room" => fs::write(source, ""),
             "transfer" => fs::remove_dir(&source).and_then(|()| fs::write(source, "")),

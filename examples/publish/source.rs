@@ -65,12 +65,6 @@ impl Puller {
         Self { source, build_type, order: target.with_extension("json"), target }
     }
 
-    /// Writes down what is to be brought here.
-    pub(crate) fn prepare(&self) -> io::Result<()> {
-        self.order.parent().map_or(Ok(()), fs::create_dir_all)?;
-        write_json(&self.order, &self.source)
-    }
-
     /// Forgets the source: what was published does not need it any more.
     pub(crate) fn forget(&self) -> io::Result<()> {
         remove(&self.order)?;
@@ -106,6 +100,15 @@ impl Puller {
         remove(&self.target).and_then(|()| fs::rename(&room, &self.target)).doing(reading)
     }
 
+    /// Writes down what is to be brought here, where that was not done.
+    fn prepare(&self) -> io::Result<()> {
+        if self.order.exists() {
+            return Ok(());
+        }
+        self.order.parent().map_or(Ok(()), fs::create_dir_all)?;
+        write_json(&self.order, &self.source)
+    }
+
     fn source(&self) -> Result<Source, PublishError> {
         read_json(&self.order).doing("read what is to be published")
     }
@@ -117,6 +120,7 @@ impl SourceStepHandler for Puller {
     async fn find(&self, cx: &mut StepContext) -> Result<(), PublishError> {
         tally(cx);
         cx.metadata("buildType", &self.build_type);
+        self.prepare().doing("write what is to be published")?;
         let source = self.source()?;
         tell(&source, "pulling", cx);
         let found = source.find(cx).await?;

@@ -3,16 +3,14 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use step_machine::event::RunStatus;
-use step_machine::journal::RunQuery;
-use step_machine::{Journal, SqliteJournal};
+use serde_json::{Value, json};
 
 use super::publisher::Publisher;
-use super::user::{Screen, User, program};
+use super::user::{Screen, User};
 
 by_both_drives! {
     a_crash_says_how_to_go_on_and_that_goes_on,
-    a_run_that_is_stopped_in_the_middle_is_there_to_go_on_with,
+    a_run_that_failed_is_there_to_go_on_with,
     a_journal_without_room_stops_the_run_which_goes_on_when_there_is_some,
 }
 
@@ -45,15 +43,19 @@ fn a_crash_says_how_to_go_on_and_that_goes_on(user: &User) {
     screen.complains("nothing is left to do: after  completed");
 }
 
-fn a_run_that_is_stopped_in_the_middle_is_there_to_go_on_with(user: &User) {
-    let screen = user.provision(&["--no-rollback", "--fail-at", "wait-ssh-connectivity", "--id", "web"]);
+fn a_run_that_failed_is_there_to_go_on_with(user: &User) {
+    let screen = user.provision(&["--no-rollback", "--fail-at", "open-tofu-apply", "--id", "web"]);
     assert_eq!(screen.code, Some(1));
     screen.complains("go on with it: cargo run --example provision -- ");
-    assert_eq!(user.stored_failure().kind(), "network-connectivity");
-    // The server is gone for good: it is made again, and all that comes after it.
-    let screen = user.provision(&["--resume", "web", "--retry-from", "open-tofu-apply"]);
-    assert!(matches!(screen.code, Some(0 | 1)), "{screen}");
+    assert_eq!(user.stored_failure().kind(), "infrastructure-provisioning");
+    // Nobody has the port any more.
+    let screen = user.provision(&["--resume"]);
+    assert_eq!(screen.code, Some(0), "{screen}");
     screen.tells("provision: run web goes on, 4 of 9 steps are completed");
+    let screen = user.provision(&["--resume", "--retry-from", "get-instance-info"]);
+    assert_eq!(screen.code, Some(0), "{screen}");
+    screen.tells("✓ 5/9  OpenTofu apply");
+    assert_eq!(screen.stdout.matches("done before").count(), 5, "{screen}");
 }
 
 fn a_journal_without_room_stops_the_run_which_goes_on_when_there_is_some(user: &User) {
@@ -175,21 +177,54 @@ fn publications_are_found_by_sql() {
         assert_eq!(screen.code, Some(0), "{screen}");
     }
     assert_eq!(publisher.publish(&["docker", "--id", "broken", "--fail-at", "health-check"]).code, Some(1));
-    let journal = SqliteJournal::open(publisher.user.path("runs.db")).unwrap();
-    let runs = journal.list(&RunQuery::all()).wait().unwrap();
-    assert_eq!(runs.len(), 4);
-    for run in &runs {
-        let kind = if run.run == "broken" { "docker".to_owned() } else { run.run.to_string() };
-        assert_eq!(run.metadata["buildType"], kind);
-        assert_eq!(run.metadata["source"]["kind"], "embedded");
-        assert_eq!(run.metadata["source_status"], "ready");
+    for run in found(&publisher) {
+        let is_broken = run.id == "broken";
+        assert_eq!(run.build_type, if is_broken { "docker" } else { &run.id });
+        assert_eq!(run.status, if is_broken { "rolled_back" } else { "completed" });
+        assert_eq!(run.progress == 100.0, !is_broken);
+        let phase =
+            if is_broken { "health-check" } else { ["run-container", "activate"][usize::from(run.id != "nodejs")] };
+        assert_eq!(run.phase, phase);
+        assert!(run.updated_at.ends_with('Z'), "{}", run.updated_at);
+        assert_eq!(
+            (&run.metadata["source"]["kind"], &run.metadata["source_status"]),
+            (&json!("embedded"), &json!("ready"))
+        );
         assert!(run.metadata["health_url"].as_str().unwrap().ends_with("/shop/"));
-        assert_eq!((run.metadata.contains_key("container"), run.metadata.contains_key("image")), {
-            let is_container = kind != "static";
-            (is_container, is_container)
-        });
-        let status = if run.run == "broken" { RunStatus::RolledBack } else { RunStatus::Completed };
-        assert_eq!(run.status, status);
-        assert_eq!(run.metadata.contains_key("error"), run.run == "broken");
+        for key in ["container", "image"] {
+            assert_eq!(run.metadata.get(key).is_some(), run.id != "static", "{key} of {}", run.id);
+        }
+        assert_eq!(run.metadata.get("error").is_some(), is_broken);
     }
+}
+
+struct Publication {
+    id: String,
+    phase: String,
+    progress: f64,
+    build_type: String,
+    updated_at: String,
+    status: String,
+    metadata: Value,
+}
+
+fn found(publisher: &Publisher) -> Vec<Publication> {
+    let journal = rusqlite::Connection::open(publisher.user.path("runs.db")).unwrap();
+    let query = "SELECT id, phase, progress, metadata->>'buildType', updated_at, status, metadata
+        FROM runs WHERE parent IS NULL ORDER BY updated_at";
+    let mut query = journal.prepare(query).unwrap();
+    let found = query.query_map([], |row| {
+        Ok(Publication {
+            id: row.get(0)?,
+            phase: row.get(1)?,
+            progress: row.get(2)?,
+            build_type: row.get(3)?,
+            updated_at: row.get(4)?,
+            status: row.get(5)?,
+            metadata: serde_json::from_str(&row.get::<_, String>(6)?).unwrap(),
+        })
+    });
+    let found: Vec<_> = found.unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(found.len(), 4);
+    found
 }

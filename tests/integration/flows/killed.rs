@@ -74,8 +74,19 @@ const DOCKER: Flow = Flow {
     ..STATIC
 };
 
-/// Those that come to their end.
+/// Those that come to their end; what takes longest comes first.
 pub(crate) const FLOWS: [Flow; 7] = [
+    Flow {
+        name: "publish nodejs",
+        command: &["nodejs"],
+        again: &["nodejs"],
+        before: &[("publish", &["nodejs"])],
+        outputs: &[],
+        ..DOCKER
+    },
+    DEPLOY,
+    STATIC,
+    DOCKER,
     PROVISION,
     Flow { name: "provision by the runner", drive: "runner", ..PROVISION },
     Flow {
@@ -85,17 +96,6 @@ pub(crate) const FLOWS: [Flow; 7] = [
         outputs: &[],
         is_well: the_instance_is_set_up,
         ..PROVISION
-    },
-    DEPLOY,
-    STATIC,
-    DOCKER,
-    Flow {
-        name: "publish nodejs",
-        command: &["nodejs"],
-        again: &["nodejs"],
-        before: &[("publish", &["nodejs"])],
-        outputs: &[],
-        ..DOCKER
     },
 ];
 
@@ -192,9 +192,9 @@ impl Field {
         }
         let journal = SqliteJournal::open(path).unwrap();
         let runs = journal.list(&RunQuery::all().with_nested().with_abandoned()).wait().unwrap();
-        let runs = runs.into_iter().map(|run| run.run);
-        let runs = runs.filter(|run| run == id || run.to_string().starts_with(&format!("{id}/")));
-        runs.map(|run| (run.to_string(), journal.load(&run).wait().unwrap())).collect()
+        let runs = runs.into_iter().map(|run| run.run.to_string());
+        let runs = runs.filter(|run| run == id || run.starts_with(&format!("{id}/")));
+        runs.map(|run| (run.clone(), journal.load(&run.into()).wait().unwrap())).collect()
     }
 
     /// Has the run go on, and asserts that nothing is done twice, nothing forgotten, and nothing left; how it ended.
@@ -206,8 +206,11 @@ impl Field {
         command.env("STEP_MACHINE_TALLY", &tally);
         let screen = super::user::Screen::of(command);
         let called = called(&fs::read_to_string(&tally).unwrap_or_default());
-        let states: BTreeMap<_, _> =
-            self.kept(&killed.id).into_iter().map(|(run, events)| (run, RunState::fold(&events).unwrap().unwrap())).collect();
+        let states: BTreeMap<_, _> = self
+            .kept(&killed.id)
+            .into_iter()
+            .map(|(run, events)| (run, RunState::fold(&events).unwrap().unwrap()))
+            .collect();
         let state = &states[&killed.id];
         let told = format!("{} of {}\n{screen}", killed.id, self.flow.name);
         for (run, before) in &killed.states {
