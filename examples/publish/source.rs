@@ -92,12 +92,14 @@ impl Puller {
     }
 
     async fn bring(&self, source: &Source, cx: &mut StepContext) -> Result<(), PublishError> {
-        let (room, reading) = (self.room(cx.attempt()), "write the source");
-        // Only where there is room for it.
-        fs::read_dir(&self.target).doing(reading)?;
-        fs::create_dir(&room).doing(reading)?;
+        let (room, writing) = (self.room(cx.attempt()), "write the source");
+        // Only where there is room for it; an attempt whose process died may have been about to take it.
+        if !cx.interrupted() {
+            fs::read_dir(&self.target).doing(writing)?;
+        }
+        fs::create_dir(&room).doing(writing)?;
         source.transfer(&room, cx).await?;
-        remove(&self.target).and_then(|()| fs::rename(&room, &self.target)).doing(reading)
+        remove(&self.target).and_then(|()| fs::rename(&room, &self.target)).doing(writing)
     }
 
     /// Writes down what is to be brought here, where that was not done.
