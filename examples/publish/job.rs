@@ -43,7 +43,9 @@ pub(crate) enum Usage {
 impl Job {
     /// Takes the order, with a number of its own where it is to run; or that of the run that goes on.
     pub(crate) fn new<K: Kind>(order: &Order<K>) -> Result<Self, Box<dyn Error>> {
-        let Order { flow, fail_at, crash_at, .. } = order;
+        let Order { source, flow, fail_at, crash_at, .. } = order;
+        // First of all: an order that makes no sense leaves nothing.
+        let source = source.source()?;
         let place = Place::at(&flow.place.dir)?;
         if !place.is_ours()? {
             return Err(Usage::NotOurs { dir: shown(place.root()).to_string() }.into());
@@ -53,15 +55,15 @@ impl Job {
         let kept = if flow.plan.is_some() { Kept::nothing() } else { flow.keep.keep(&work, crash_at.as_ref())? };
         let what = match kept.input()? {
             Some(what) => what,
-            None => What::new(order, &place)?,
+            None => What::new(order, source, &place)?,
         };
         Ok(Self { place, what, kept, fail_at: fail_at.clone() })
     }
 }
 
 impl What {
-    fn new<K: Kind>(order: &Order<K>, place: &Place) -> Result<Self, Box<dyn Error>> {
-        let (source, flow) = (order.source.source()?, &order.flow);
+    fn new<K: Kind>(order: &Order<K>, source: Source, place: &Place) -> Result<Self, Box<dyn Error>> {
+        let flow = &order.flow;
         if flow.docker && !Engine::docker_answers() {
             return Err(Usage::NoEngine.into());
         }

@@ -84,9 +84,11 @@ pub(crate) fn restore(place: &Place, app: &str, publication: &str) -> io::Result
     Ok(!is_first)
 }
 
-/// What the route of `app` replaced: more than one where one was not retired in its time.
+/// What the route of `app` replaced: more than one where one was not retired in its time. Fails where that could not be
+/// forgotten, before anything of it is gone.
 pub(crate) fn replaced(place: &Place, app: &str) -> io::Result<Vec<Route>> {
     let routes = Routes::read(place)?;
+    routes.write(place)?;
     let replaced = routes.of(app).and_then(|route| route.previous.as_deref());
     Ok(std::iter::successors(replaced, |route| route.previous.as_deref()).cloned().collect())
 }

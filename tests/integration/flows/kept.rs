@@ -155,19 +155,6 @@ fn a_new_run_takes_the_place_of_one_that_died() {
     screen.complains("run first was abandoned: another run took its place");
 }
 
-#[test]
-fn one_deployment_at_a_time() {
-    let user = User::new();
-    assert_eq!(user.deploy(&["release", "9.9.9", "--warm-up", "2"]).code, Some(0));
-    let mut slow = user.command("deploy", &["shop", "9.9.9", "--id", "slow"]).spawn().unwrap();
-    super::user::eventually("the slow one starts its service", || user.path("current").exists());
-    let screen = user.deploy(&["shop", "1.0.0", "--id", "other"]);
-    assert_eq!(screen.code, Some(1), "{screen}");
-    screen.complains("run slow is driven by process ");
-    assert!(slow.wait().unwrap().success());
-    user.deploy(&["stop"]);
-}
-
 /// The query that the users of such a platform ask.
 #[test]
 fn publications_are_found_by_sql() {
