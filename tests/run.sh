@@ -58,7 +58,9 @@ part_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-
 
 part_test() {
   cargo build --locked --examples
+  start_postgres
   STEP_MACHINE_UI=required cargo test --locked --all-features
+  stop_postgres
 }
 
 part_features() {
@@ -84,10 +86,82 @@ part_kept() {
   git diff --exit-code -- docs Cargo.lock tests/ui tests/integration/fixtures tests/integration/workflows
 }
 
+# A real server for the tests of the journal in PostgreSQL, on a free port of the loopback. A test that kills its server
+# starts one of its own.
+start_postgres() {
+  [ -z "${STEP_MACHINE_TEST_POSTGRES:-}" ] || return 0
+  need_postgres
+  local bin port as_postgres=()
+  bin=$(postgres_bin)
+  mkdir -p target
+  postgres_folder=$(mktemp -d "$PWD/target/postgres.XXXXXX")
+  trap stop_postgres EXIT
+  # It does not run as root, and what it runs as has to get to its folder.
+  if [ "$(id -u)" = 0 ]; then
+    as_postgres=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+    if ! "${as_postgres[@]}" test -x "$PWD/target"; then
+      rmdir "$postgres_folder"
+      postgres_folder=$(mktemp -d)
+    fi
+    chown postgres "$postgres_folder"
+  fi
+  (cd "$postgres_folder" && "${as_postgres[@]}" "$bin/initdb" -D "$postgres_folder/data" -A trust -U step --no-sync \
+    --no-instructions -E UTF8 --locale=C >/dev/null)
+  for _ in 1 2 3; do
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    (cd "$postgres_folder" && exec "${as_postgres[@]}" "$bin/postgres" -D "$postgres_folder/data" -p "$port" \
+      -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 -c fsync=off) \
+      >"$postgres_folder.log" 2>&1 &
+    postgres_pid=$!
+    for _ in $(seq 300); do
+      kill -0 "$postgres_pid" 2>/dev/null || break
+      if "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; then
+        export STEP_MACHINE_TEST_POSTGRES=postgres://step@127.0.0.1:$port/postgres
+        return 0
+      fi
+      sleep 0.1
+    done
+    # Somebody else may have been quicker to take the port.
+  done
+  fail "the server does not start: $(tail -3 "$postgres_folder.log")"
+}
+
+stop_postgres() {
+  [ -n "${postgres_folder:-}" ] || return 0
+  if [ -n "${postgres_pid:-}" ]; then
+    kill -INT "$postgres_pid" 2>/dev/null || true
+    wait "$postgres_pid" 2>/dev/null || true
+  fi
+  rm -rf "$postgres_folder" "$postgres_folder.log"
+  postgres_folder= postgres_pid=
+  unset STEP_MACHINE_TEST_POSTGRES
+}
+
+# Where the programs are: the newest of Debian's, or those in the PATH.
+postgres_bin() {
+  local found
+  found=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -1)
+  [ -x "$found" ] || found=$(command -v initdb || true)
+  [ -n "$found" ] && dirname "$found"
+}
+
+need_postgres() {
+  local sudo=()
+  postgres_bin >/dev/null && return 0
+  command -v apt-get >/dev/null || fail "PostgreSQL is not on this machine; install its server, or name a server in STEP_MACHINE_TEST_POSTGRES"
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || fail "PostgreSQL is not on this machine; run as root: apt-get install -y --no-install-recommends postgresql"
+    sudo=(sudo -n)
+  fi
+  "${sudo[@]}" apt-get install -y --no-install-recommends postgresql ||
+    { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install -y --no-install-recommends postgresql; } ||
+    fail "PostgreSQL could not be installed; try: apt-get install -y --no-install-recommends postgresql"
+}
+
 # No process of a test may outlive it.
 leave_no_trace() {
   local left
-  left=$(pgrep -f "$PWD/target/.*/examples/" || true)
+  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\." || true)
   [ -z "$left" ] || fail "processes are left: $left"
 }
 

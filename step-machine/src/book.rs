@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::journal::{Append, Journal, JournalError, Lease, Reply, Waiting};
+use crate::secret;
 use crate::state::Saved;
 
 /// The way of a run's events to its journal: recorded, given to it, acknowledged.
@@ -27,6 +28,7 @@ pub(crate) struct Ack {
 }
 
 impl Ack {
+    #[cfg(feature = "runner")]
     pub(crate) async fn arrived(self) -> Settled {
         Settled { upto: self.upto, result: self.reply.await }
     }
@@ -126,7 +128,11 @@ impl Book {
                 self.sent -= kept;
                 // Mostly all of it: then a run that waits holds no memory for what comes.
                 let left = self.events.split_off(kept);
-                let kept = std::mem::replace(&mut self.events, left);
+                let mut kept = std::mem::replace(&mut self.events, left);
+                // What was sealed is for the journal alone.
+                for event in &mut kept {
+                    secret::withhold(&mut event.kind, None);
+                }
                 if kept.last().is_some_and(Event::is_run_end) {
                     self.lease = None;
                 }

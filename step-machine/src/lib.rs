@@ -66,6 +66,7 @@
 //! - [`Failure`] and [`FailureContext`]: what is known when a run does not complete.
 //! - [`event`]: the one record of a run; [`RunState`] is its fold.
 //! - [`Observer`]: sees the events; [`Journal`]: keeps them, so that a run goes on where it was.
+//! - [`journal::Codec`]: seals what is secret before a journal has it.
 //! - [`StepContext`]: what a step's body may do.
 //! - [`Preview`]: what a run would do; as data, as text and as a diagram.
 //! - [`testing`]: breaks a workflow on purpose, and checks what it does then.
@@ -77,7 +78,9 @@
 //! - `runner` (default): [`Runner`], which drives a workflow on tokio.
 //! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
+//! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
+//! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -107,6 +110,7 @@ mod run_id;
 pub mod runner;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod secret;
 mod state;
 #[cfg(feature = "runner")]
 mod stop;
@@ -119,6 +123,8 @@ mod workflow;
 pub use context::{StepContext, Task};
 pub use event::Event;
 pub use failure::{Cause, ContextError, FailureContext, StepError};
+#[cfg(feature = "postgres")]
+pub use journal::PostgresJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::SqliteJournal;
 pub use journal::{Journal, JournalError, MemoryJournal};

@@ -3,6 +3,7 @@
 mod fork;
 mod setters;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 pub(crate) use setters::setters;
 
-use crate::event::{Event, Forked, Kind, Parent, RunResume, RunStart, RunStatus};
+use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus};
 use crate::journal::{Claim, Journal, JournalError, Lease};
 use crate::recorder::{Recorder, Watch};
 use crate::run_id::RunId;
@@ -111,17 +112,24 @@ impl Opening {
         self.input = Some(serde_json::to_value(input).unwrap_or_else(|error| Value::from(format!("<{error}>"))));
     }
 
-    /// Asks the journal for the run, and for the one that it is a copy of.
-    pub(crate) async fn find(&mut self) -> Result<Found, JournalError> {
+    /// Asks the journal for a run of `plan`, and for the one that it is a copy of. Where nothing could seal a secret of
+    /// the plan for it, it is not asked: a run that lives is not to be taken over for that.
+    pub(crate) async fn find(&mut self, plan: &Plan) -> Result<Found, JournalError> {
         let Some(journal) = self.watch.journal.clone() else { return Ok(Found::default()) };
         let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall()));
+        self.watch.secrecy.check(run, plan)?;
         let mut claim = Claim::of(&*run);
         (claim.exclusive, claim.take_over) = (std::mem::take(&mut self.exclusive), self.take_over);
         let claimed = journal.claim(&claim).await?;
         let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease) };
-        let mut found = Found { hold: Some(hold), state: fold(run, &claimed.events)?, source: None };
+        // Whatever its secrets are sealed with.
+        if self.start == Start::New && !claimed.events.is_empty() {
+            return Err(JournalError::Exists { run: claim.run });
+        }
+        let state = self.watch.secrecy.fold(&claim.run, claimed.events, plan)?;
+        let mut found = Found { hold: Some(hold), state, source: None };
         if let (None, Some((source, _))) = (&found.state, &self.fork) {
-            found.source = fold(source, &journal.load(source).await?)?;
+            found.source = self.watch.secrecy.fold(source, journal.load(source).await?, plan)?;
         }
         Ok(found)
     }
@@ -145,14 +153,24 @@ impl Opening {
         }
     }
 
+    /// The labels as they may be read.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.labels.iter().cloned().collect();
+        self.watch.secrecy.redact_labels(&mut labels);
+        labels
+    }
+
     fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Box<Recorder>, JournalError> {
         let now = self.watch.wall();
         let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
         let has_news =
             !self.watch.is_idle() || self.parent.is_some() || !self.labels.is_empty() || self.input.is_some();
+        let (labels, mut input) = (self.labels(), self.input.take());
+        if let Some(input) = &mut input {
+            self.watch.secrecy.redact_value(input);
+        }
         let mut recorder = self.recorder(RunState::new(run, plan.clone(), now), now, hold);
         if has_news {
-            let (labels, input) = (self.labels.into_iter().collect(), self.input);
             recorder.announce(RunStart { plan, parent: self.parent, forked: self.forked, labels, input })?;
         }
         Ok(recorder)
@@ -222,9 +240,4 @@ fn fits<W: Workflow>(state: &RunState, plan: &Plan) -> Result<(), JournalError> 
     }
     let changes = state.plan_changes(plan);
     if changes.is_empty() { Ok(()) } else { Err(JournalError::PlanChanged { run, changes }) }
-}
-
-/// Where a run stands by what its journal has.
-pub(crate) fn fold(run: &RunId, events: &[Event]) -> Result<Option<RunState>, JournalError> {
-    RunState::fold(events).map_err(|source| JournalError::Corrupt { run: run.clone(), source: Box::new(source) })
 }

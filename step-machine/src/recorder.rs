@@ -11,6 +11,7 @@ use crate::failure;
 use crate::journal::{Claim, Journal, JournalError, Lease, Waiting};
 use crate::observe::{ObserverFault, Observers};
 use crate::run_id::RunId;
+use crate::secret::{self, Secrecy};
 use crate::state::{RunState, Stamp};
 use crate::sync::lock;
 use crate::time::{Clock, SystemClock, nanos, timestamp};
@@ -21,6 +22,7 @@ pub(crate) struct Watch {
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) observers: Observers,
+    pub(crate) secrecy: Secrecy,
 }
 
 impl Watch {
@@ -48,6 +50,7 @@ pub(crate) struct Recorder {
     state: RunState,
     clock: Option<Arc<dyn Clock>>,
     observers: Observers,
+    secrecy: Secrecy,
     // Boxed, as a run in memory has none.
     book: Option<Box<Book>>,
     /// Whoever drives the run waits for the journal himself, where it matters.
@@ -90,7 +93,7 @@ impl Recorder {
     #[inline]
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        let Watch { clock, journal, observers } = watch;
+        let Watch { clock, journal, observers, secrecy } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
@@ -99,6 +102,7 @@ impl Recorder {
             state,
             clock,
             observers,
+            secrecy,
             book,
             is_deferred: false,
             fault: Fault::None,
@@ -247,10 +251,11 @@ impl Recorder {
         self.record_quietly(kind);
     }
 
-    fn record_quietly(&mut self, kind: Kind) {
+    fn record_quietly(&mut self, mut kind: Kind) {
         if self.is_broken() {
             return;
         }
+        self.secrecy.redact_news(&mut kind);
         let stamp = self.state.next_stamp(self.elapsed());
         let Ok(target) = self.state.check(stamp, &kind) else { return };
         let saved = self.book.as_ref().map(|_| self.state.save(target));
@@ -278,14 +283,23 @@ impl Recorder {
 
     /// Durable first, then memory, then the observers.
     #[inline(never)]
-    fn record_watched(&mut self, stamp: Stamp, kind: Kind) -> bool {
+    fn record_watched(&mut self, stamp: Stamp, mut kind: Kind) -> bool {
         let target = match self.state.check(stamp, &kind) {
             Ok(target) => target,
             Err(source) => return self.refuse(source),
         };
+        let sealed = match self.seal(&kind) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                self.break_off(error);
+                return false;
+            }
+        };
         // An event carries the progress after it, so the state moves first; nobody sees it before the journal has it.
         let saved = self.book.as_ref().map(|_| self.state.save(target));
         self.state.commit(stamp, &kind, target);
+        // From here on only the state knows what is secret.
+        secret::withhold(&mut kind, sealed);
         let event = self.event(stamp, kind);
         match &mut self.book {
             Some(book) => book.add(event, saved),
@@ -295,6 +309,14 @@ impl Recorder {
             }
         }
         self.is_deferred || self.flush()
+    }
+
+    /// What stands for a secret in the journal, where there is both.
+    fn seal(&self, kind: &Kind) -> Result<Option<Box<str>>, JournalError> {
+        if self.book.is_none() {
+            return Ok(None);
+        }
+        self.secrecy.seal(self.state.run(), self.state.workflow(), kind)
     }
 
     /// Records several events that the journal gets in one.
@@ -494,6 +516,11 @@ impl Recorder {
     #[cfg(feature = "runner")]
     pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
         self.book.as_ref().map(|book| book.journal().clone())
+    }
+
+    #[cfg(feature = "runner")]
+    pub(crate) fn secrecy(&self) -> &Secrecy {
+        &self.secrecy
     }
 
     /// Ends a run that is left where it is: as failed where a step failed, as cancelled otherwise.

@@ -61,7 +61,8 @@ impl Recorder {
 
     /// Settles a step as completed with its output.
     pub(crate) fn complete_step_with(&mut self, index: usize, output: Box<Value>) -> bool {
-        self.end_step(index, |end| end.output = Some(output))
+        let secret = self.state().plan().steps[index].secret;
+        self.end_step(index, |end| (end.output, end.secret) = (Some(output), secret))
     }
 
     /// Settles a step as failed: a critical one stops the run, any other counts as skipped.
@@ -104,8 +105,9 @@ impl Recorder {
         message: Option<Text>,
         output: Option<Box<Value>>,
     ) -> bool {
+        let secret = output.is_some() && self.state().plan().steps[index].secret;
         self.end_step(index, |end| {
-            (end.status, end.reason) = (status, Some(Reason::Forked));
+            (end.status, end.reason, end.secret) = (status, Some(Reason::Forked), secret);
             (end.message, end.output) = (message, output);
             (end.duration, end.attempt_duration) = (Duration::ZERO, Duration::ZERO);
         })
@@ -191,5 +193,7 @@ fn end(state: &RunState, index: usize, elapsed: u64) -> StepEnd {
         attempt_duration: since(step.attempt_started()),
         error: None,
         output: None,
+        secret: false,
+        sealed: None,
     }
 }

@@ -368,6 +368,9 @@ pub struct StepInfo {
     /// Whether the step hands on an output.
     #[serde(default)]
     pub output: bool,
+    /// Whether that output is kept out of events, and sealed for a journal.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub secret: bool,
     /// The ids of the steps that this one needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
@@ -399,6 +402,11 @@ fn yes() -> bool {
     true
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -415,6 +423,7 @@ impl StepInfo {
             skippable: false,
             undo: false,
             output: false,
+            secret: false,
             needs: Vec::new(),
             retry: None,
             timeout: None,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the library from the bottom up. A module may use those before it, and itself.
-const LAYERS: [&str; 29] = [
+const LAYERS: [&str; 30] = [
     "sync",
     "time",
     "stop",
@@ -23,6 +23,7 @@ const LAYERS: [&str; 29] = [
     "journal",
     "observe",
     "failure",
+    "secret",
     "book",
     "recorder",
     "turn",

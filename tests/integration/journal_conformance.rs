@@ -22,3 +22,9 @@ fn the_journal_in_a_file_keeps_to_the_rules() {
     };
     journal_conformance(make).unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[cfg(unix)]
+#[test]
+fn the_journal_in_postgres_keeps_to_the_rules() {
+    journal_conformance(|| crate::postgres::Place::new().open()).unwrap_or_else(|error| panic!("{error}"));
+}

@@ -44,10 +44,13 @@ mod journal_changes;
 mod journal_conformance;
 mod journal_damage;
 mod journal_faults;
+mod journal_races;
 mod machine;
 mod observers;
 mod old_journals;
 mod parallel;
+#[cfg(unix)]
+mod postgres;
 #[cfg(unix)]
 mod process;
 mod readme;
@@ -59,6 +62,8 @@ mod rollback_policy;
 mod runner;
 mod samples;
 mod schema;
+mod secret;
+mod secret_damage;
 mod semantics;
 mod sqlite;
 mod support;

@@ -20,7 +20,7 @@ const NESTED: &str = r#"{"kind":"network","message":"it failed","effect":"unknow
 
 const PLAN: &str = r#"{"workflow":"provision","description":"Bring it up","parallel":true,"on_failure":"rollback",
 "deadline_ms":3600000.0,"steps":[{"id":"apply","name":"Apply","description":"Do it","aliases":["do"],"critical":false,
-"skippable":true,"undo":true,"output":true,"needs":["init"],"retry":{"attempts":3,"delay_ms":2000.0,"factor":1.5,
+"skippable":true,"undo":true,"output":true,"secret":true,"needs":["init"],"retry":{"attempts":3,"delay_ms":2000.0,"factor":1.5,
 "max_delay_ms":30000.0,"jitter":false},"timeout_ms":300000.0,"deadline_ms":600000.0,"weight":50.0,
 "stalled_after_ms":60000.0,"nested":{"workflow":"other","parallel":false,"on_failure":"stop","steps":[{"id":"inner",
 "name":"Inner","critical":true,"skippable":false,"undo":true,"output":false,"weight":1.0}]}},{"id":"init","name":"Init","critical":true,"skippable":false,
@@ -45,7 +45,7 @@ const FIELDS: [(&str, &str); 15] = [
     ("step_retry", r#""step":"apply","attempt":1,"delay_ms":2000.5,"error":ERROR"#),
     (
         "step_end",
-        r#""step":"apply","status":"skipped","reason":"requested","message":"not today","attempt":2,"duration_ms":12.5,"attempt_ms":2.25,"error":NESTED,"output":null"#,
+        r#""step":"apply","status":"skipped","reason":"requested","message":"not today","attempt":2,"duration_ms":12.5,"attempt_ms":2.25,"error":NESTED,"output":null,"secret":true,"sealed":"x1.a.AAAA""#,
     ),
     ("stdout", r#""step":"apply","line":"über \"all\"""#),
     ("stderr", r#""step":"apply","line":"""#),

@@ -41,6 +41,7 @@ pub(crate) fn workflow(workflow: &mut Workflow, faults: &mut Diagnostics) {
     for step in &workflow.steps {
         limits(workflow, step, faults);
         weight(step, faults);
+        secret(step, faults);
         if let Some(retry) = &step.retry {
             self::retry(step, retry, faults);
         }
@@ -205,6 +206,13 @@ fn weight(step: &Step, faults: &mut Diagnostics) {
     }
 }
 
+/// A secret is an output.
+fn secret(step: &Step, faults: &mut Diagnostics) {
+    let Some(span) = step.secret.filter(|_| step.output.is_none() && step.nested.is_none()) else { return };
+    let message = "`secret` is about the output of a step, and this one has none; give it one, as in `#[step(output = Token, secret)]`, or remove `secret`";
+    faults.span(span, format!("step `{}`: {message}", step.ident));
+}
+
 /// What runs inside of a step is another workflow, and has undos and outputs of its own.
 fn nested(workflow: &mut Workflow, faults: &mut Diagnostics) {
     let Workflow { ident, steps, .. } = workflow;
@@ -222,6 +230,12 @@ fn nested(workflow: &mut Workflow, faults: &mut Diagnostics) {
                 "what `{other}` hands on is read from its own steps, so `output` has no place beside `workflow`; remove it, and give the step of `{other}` an `output` that is to hand something on"
             );
             faults.at(output, format!("{subject}: {message}"));
+        }
+        if let Some(span) = step.secret {
+            let message = format!(
+                "what `{other}` hands on is read from its own steps, so `secret` has no place beside `workflow`; remove it, and mark the step of `{other}` with it whose `output` is secret"
+            );
+            faults.span(span, format!("{subject}: {message}"));
         }
         if path.is_ident(ident) {
             faults.at(path, format!("{subject}: `{ident}` cannot be nested in itself; name another workflow"));

@@ -30,6 +30,7 @@ keys! {
     "critical", "critical = false";
     "skippable", "skippable";
     "output", "output = InstanceInfo";
+    "secret", "secret";
     "needs", "needs(GetInstanceInfo)";
     "undo", "undo";
     "retry", "retry(attempts = 3, delay = \"2s\")";

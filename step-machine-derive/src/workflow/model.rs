@@ -39,6 +39,8 @@ pub(crate) struct Step {
     pub(crate) critical: bool,
     pub(crate) skippable: bool,
     pub(crate) output: Option<Type>,
+    /// The place of the key.
+    pub(crate) secret: Option<Span>,
     pub(crate) needs: Vec<Ident>,
     /// The place of the key.
     pub(crate) undo: Option<Span>,

@@ -104,13 +104,15 @@ fn step(variant: &Variant, faults: &mut Diagnostics) -> Step {
     attr::misplaced(&variant.attrs, "workflow", &owner, hint, faults);
     let items = attr::items(&variant.attrs, "step", keys::STEP, &owner, faults);
     let mut reader = Reader::new(items, keys::STEP, &owner, faults);
-    Step {
+    let has_output = reader.has("output");
+    let mut step = Step {
         id: id(&mut reader, "id").unwrap_or_else(|| At { value: names::kebab(ident), span: ident.span() }),
         alias: id(&mut reader, "alias"),
         name: name(&mut reader).unwrap_or_else(|| names::sentence(ident)),
         critical: reader.boolean("critical").is_none_or(|critical| critical.value),
         skippable: reader.flag("skippable").is_some(),
         output: output(&mut reader),
+        secret: reader.flag("secret"),
         needs: needs(&mut reader),
         undo: reader.flag("undo"),
         retry: retry(&mut reader),
@@ -122,7 +124,10 @@ fn step(variant: &Variant, faults: &mut Diagnostics) -> Step {
         fields: variant.fields.clone(),
         ident: ident.clone(),
         doc: attr::doc_lines(&variant.attrs),
-    }
+    };
+    // Where the output is a fault itself, that is all that is to be put right.
+    step.secret = step.secret.filter(|_| step.output.is_some() || !has_output);
+    step
 }
 
 fn output(reader: &mut Reader<'_>) -> Option<Type> {

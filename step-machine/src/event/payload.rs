@@ -11,12 +11,7 @@ use crate::run_id::RunId;
 use crate::time::millis;
 #[cfg(feature = "schema")]
 use crate::workflow::Plan;
-use crate::workflow::SharedPlan;
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
-fn is_false(value: &bool) -> bool {
-    !*value
-}
+use crate::workflow::{SharedPlan, is_false};
 
 /// A field that is there, also where it is `null`: the output of a step may be.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -167,6 +162,12 @@ pub struct StepEnd {
     /// What the step hands on.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub output: Option<Box<Value>>,
+    /// Whether the step handed on something that is secret: then this event is without its output.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub secret: bool,
+    /// In a journal, what a secret output was sealed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Box<str>>,
 }
 
 /// See [`Kind::Stdout`](super::Kind::Stdout) and [`Kind::Stderr`](super::Kind::Stderr).

@@ -1,6 +1,6 @@
 //! What can go wrong between a run and its journal.
 
-use super::Owner;
+use super::{CodecError, Owner};
 use crate::event::RunStatus;
 use crate::run_id::RunId;
 use crate::state::{Illegal, PlanChange};
@@ -151,6 +151,36 @@ pub enum JournalError {
         /// Why it does not fit.
         source: serde_json::Error,
     },
+    /// A step hands on a secret, the run has a journal, and nothing could seal the one for the other.
+    #[error(
+        "run {run}: what step `{step}` hands on is `secret`, and there is no codec to seal it with for the journal; give the run one by `.codec(..)`, or run it without a journal"
+    )]
+    NoCodec {
+        /// The run.
+        run: RunId,
+        /// The step; after the step that it is nested in, where it is.
+        step: String,
+    },
+    /// What a step hands on could not be sealed, so that the journal does not have the step's end.
+    #[error("run {run}: the secret output of step `{step}` could not be sealed, and is not in the journal")]
+    Sealing {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: String,
+        /// Why not.
+        source: Box<CodecError>,
+    },
+    /// What a step handed on cannot be opened again. No step has been run; other runs of the journal are as they were.
+    #[error("run {run}: the sealed output of step `{step}` cannot be opened")]
+    Sealed {
+        /// The run.
+        run: RunId,
+        /// The id that the step had when it ended.
+        step: String,
+        /// Why not, and what to do.
+        source: Box<CodecError>,
+    },
     /// The run under this id cannot go forward any more.
     #[error("run {run} is {status} and cannot go forward; {}", advice(*.status))]
     Over {
@@ -215,8 +245,23 @@ impl JournalError {
             | Self::OtherWorkflow { run, .. }
             | Self::PlanChanged { run, .. }
             | Self::Output { run, .. }
+            | Self::NoCodec { run, .. }
+            | Self::Sealing { run, .. }
+            | Self::Sealed { run, .. }
             | Self::Over { run, .. }
             | Self::Refused { run, .. } => Some(run),
         }
     }
+}
+
+/// The store could not be written.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn write(run: &RunId, source: impl Into<BoxError>) -> JournalError {
+    JournalError::Write { run: run.clone(), source: source.into() }
+}
+
+/// What the store has of a run is not what was written.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(super) fn damaged(run: &RunId, what: impl Into<String>) -> JournalError {
+    JournalError::Damaged { run: run.clone(), what: what.into() }
 }

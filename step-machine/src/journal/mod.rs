@@ -1,25 +1,41 @@
 //! Where the events of runs are kept.
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod appended;
+mod codec;
 mod digest;
 mod error;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod held;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod host;
 mod lease;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod query;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod record;
 mod reply;
+#[cfg(feature = "seal")]
+mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use codec::{Codec, CodecError, SealContext};
 pub use digest::Digest;
 pub use error::{BoxError, JournalError};
 pub use lease::{Append, Claim, Claimed, Lease, Owner, Waiting};
 pub use memory::MemoryJournal;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresJournal, PostgresOptions};
 pub use query::{Abandoned, RunQuery, RunSummary};
 pub use reply::{Answer, Reply};
+#[cfg(feature = "seal")]
+pub use seal::{KeyError, SealKey, Sealer};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Finding, SqliteJournal, SqliteOptions, Synchronous};
 

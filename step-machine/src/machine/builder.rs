@@ -45,8 +45,11 @@ impl<W: Workflow> MachineBuilder<W> {
     ///
     /// A run that has completed is replayed: no body is called, and the recorded outputs are handed out.
     pub fn begin(mut self) -> Result<Machine<W, W::Start>, JournalError> {
-        let found =
-            if self.opening.watch.journal.is_some() { block_on(self.opening.find())? } else { Found::default() };
+        let found = if self.opening.watch.journal.is_some() {
+            block_on(self.opening.find(W::plan()))?
+        } else {
+            Found::default()
+        };
         Ok(Machine::new(self.opening.open::<W>(found, W::plan().into(), Way::Forward)?))
     }
 }
@@ -55,7 +58,7 @@ impl<W> fmt::Debug for MachineBuilder<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MachineBuilder")
             .field("id", &self.opening.id)
-            .field("labels", &self.opening.labels)
+            .field("labels", &self.opening.labels())
             .finish_non_exhaustive()
     }
 }

@@ -180,6 +180,7 @@ fn replayed<S: Step>(recorder: &mut Recorder) -> Outcome<S::Output> {
     match S::Output::deserialize(output.unwrap_or(&Value::Null)) {
         Ok(output) => Outcome::Done(output),
         Err(source) => {
+            let source = step.misfit(source);
             let (run, step) = (recorder.state().run().clone(), S::STEP.id().to_owned());
             recorder.break_off(JournalError::Output { run, step, source });
             Outcome::Failed

@@ -85,6 +85,26 @@ macro_rules! setters {
             self
         }
 
+        /// Seals what steps marked `secret` hand on with `codec`, before the journal has it, and opens it when the run
+        /// goes on. A run that has such a step and a journal needs one, or fails with
+        /// [`JournalError::NoCodec`](crate::JournalError::NoCodec) before it begins. Runs that are nested in this one
+        /// have it too.
+        pub fn codec(mut self, codec: impl $crate::journal::Codec + 'static) -> Self {
+            self.opening.watch.secrecy.set_codec(codec);
+            self
+        }
+
+        /// Records `[redacted]` in place of what stands under `key`, whatever its case, in labels, and at any depth in
+        /// the input and in what steps tell machines by `metadata`; may be called several times. Runs that are nested
+        /// in this one do the same.
+        ///
+        /// Neither journal, nor observers, nor the state of the run have the value then, and no run is found by such a
+        /// label. Texts are not searched: messages, lines of output and errors are recorded as they are.
+        pub fn redact(mut self, key: impl AsRef<str>) -> Self {
+            self.opening.watch.secrecy.redact(key.as_ref());
+            self
+        }
+
         /// Shows the run's events to `observer`; may be called several times.
         pub fn observe(mut self, observer: impl $crate::observe::Observer + 'static) -> Self {
             self.opening.watch.observers.add(observer);

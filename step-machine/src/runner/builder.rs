@@ -350,7 +350,7 @@ impl<W, P> fmt::Debug for Runner<'_, W, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
             .field("id", &self.opening.id)
-            .field("labels", &self.opening.labels)
+            .field("labels", &self.opening.labels())
             .finish_non_exhaustive()
     }
 }

@@ -13,21 +13,21 @@ use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::Observer;
-use crate::opening::{self, Way};
+use crate::opening::Way;
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
 use crate::state::RunState;
 use crate::stop::{Level, Stop};
 use crate::sync::lock;
-use crate::workflow::Workflow;
+use crate::workflow::{Plan, Workflow};
 
 impl StepContext {
     /// Runs another workflow inside this step.
     ///
     /// Its events go to the observers of this run as well, under an id that begins with this run's; its progress is
-    /// the step's, and what it tells machines is the step's too. It keeps to this run's journal and stops, and to its clock
-    /// unless it has one of its own. Its failure is this step's error where the body
+    /// the step's, and what it tells machines is the step's too. It keeps to this run's journal and stops, to what is
+    /// redacted in it, and to its clock and codec unless it has its own. Its failure is this step's error where the body
     /// hands it on.
     ///
     /// When the step is tried again, the nested run goes on where it was. In an undo this takes back what the nested
@@ -99,7 +99,7 @@ impl StepContext {
         let base = format!("{}/{}/{name}", self.run(), self.first_id());
         hand_down(&parent, &mut opening.watch);
         let nested = parent.lock().nested();
-        let (id, state) = earlier_run(&nested, &opening.watch, &base).await?;
+        let (id, state) = earlier_run(&nested, &opening.watch, &base, &plan).await?;
         opening.parent = Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
         opening.id = Some(id.clone());
         opening.is_deferred = true;
@@ -120,7 +120,7 @@ impl StepContext {
             }
             _ => {}
         }
-        let mut found = Box::pin(opening.find()).await?;
+        let mut found = Box::pin(opening.find(&plan)).await?;
         // Without a journal only this process knows of it.
         found.state = found.state.or(state);
         let mut recorder = opening.open::<W>(found, plan, way)?;
@@ -147,16 +147,21 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
     if watch.clock.is_none() {
         watch.clock = recorder.own_clock();
     }
+    watch.secrecy.inherit(recorder.secrecy());
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
-async fn earlier_run(nested: &Nested, watch: &Watch, base: &str) -> Result<(RunId, Option<RunState>), JournalError> {
+async fn earlier_run(
+    nested: &Nested,
+    watch: &Watch,
+    base: &str,
+    plan: &Plan,
+) -> Result<(RunId, Option<RunState>), JournalError> {
     for nth in 1.. {
         let id = RunId::from(if nth == 1 { base.to_owned() } else { format!("{base}/{nth}") });
         let mut state = lock(nested).get(&id).cloned();
         if let (None, Some(journal)) = (&state, &watch.journal) {
-            let events = journal.load(&id).await?;
-            state = opening::fold(&id, &events)?;
+            state = watch.secrecy.fold(&id, journal.load(&id).await?, plan)?;
         }
         if state.as_ref().is_none_or(|state| state.status() != RunStatus::RolledBack) {
             return Ok((id, state));

@@ -1,7 +1,7 @@
 //! The second half of the transition function: what an event that may happen does.
 
 use super::check::Target;
-use super::step::{Details, TaskState, Undo};
+use super::step::{Details, Output, TaskState, Undo};
 use super::{Counts, RunState, Stamp};
 use crate::event::{
     Kind, Level, Reason, RunEnd, RunResume, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, StepUpdate, TaskEnd,
@@ -64,12 +64,13 @@ impl RunState {
         step.waiting = false;
         step.interrupted = false;
         step.ended = self.counts.elapsed;
-        let has_details = end.error.is_some() || end.output.is_some() || end.message.is_some();
+        let output = Output::of(end);
+        let has_details = end.error.is_some() || output.is_some() || end.message.is_some();
         // What an earlier attempt left goes too: it is not how the step ended.
         if has_details || step.details.is_some() {
             let details = step.details_mut();
             details.error = end.error.as_deref().cloned();
-            details.output = end.output.as_deref().cloned();
+            details.output = output;
             details.skipped_because.clone_from(&end.message);
         }
         if end.status.is_settled() {

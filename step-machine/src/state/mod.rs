@@ -299,7 +299,8 @@ impl RunState {
         if self.plan.workflow != S::Workflow::NAME {
             return Ok(None);
         }
-        self.step(S::STEP.id()).and_then(StepState::output).map(S::Output::deserialize).transpose()
+        let Some(step) = self.step(S::STEP.id()) else { return Ok(None) };
+        step.output().map(S::Output::deserialize).transpose().map_err(|error| step.misfit(error))
     }
 
     /// How many non-critical steps failed.

@@ -1,10 +1,11 @@
 //! The state of one step.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::event::{ErrorRecord, Level, Reason, StepStatus, TaskStatus, Text, UndoStatus};
+use crate::event::{ErrorRecord, Level, Reason, StepEnd, StepStatus, TaskStatus, Text, UndoStatus};
 
 /// Where a step stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +42,7 @@ pub enum Undo {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Details {
-    pub(super) output: Option<Value>,
+    pub(super) output: Option<Output>,
     pub(super) error: Option<ErrorRecord>,
     /// What stopped the step before its undo changed the status.
     pub(super) before_undo: Option<StepStatus>,
@@ -57,6 +58,30 @@ pub(super) struct Details {
     pub(super) undo_started: u64,
     pub(super) undo_error: Option<ErrorRecord>,
     pub(super) undo_message: Option<Text>,
+}
+
+/// What a step handed on.
+#[derive(Clone, PartialEq)]
+pub(super) enum Output {
+    Open(Value),
+    /// Kept from whoever looks at the state as text; `None` where it is read from events without it.
+    Secret(Option<Value>),
+}
+
+impl Output {
+    pub(super) fn of(end: &StepEnd) -> Option<Self> {
+        let value = end.output.as_deref().cloned();
+        if end.secret { Some(Self::Secret(value)) } else { value.map(Self::Open) }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(value) => value.fmt(f),
+            Self::Secret(_) => f.write_str("[secret]"),
+        }
+    }
 }
 
 /// Where a task inside a step stands.
@@ -190,9 +215,24 @@ impl StepState {
         self.ended
     }
 
-    /// What the step handed on.
+    /// What the step handed on. Of a secret only the run itself knows it: a state that is folded from events as
+    /// observers and journals have them does not.
     pub fn output(&self) -> Option<&Value> {
-        self.details.as_ref()?.output.as_ref()
+        match self.details.as_ref()?.output.as_ref()? {
+            Output::Open(value) => Some(value),
+            Output::Secret(value) => value.as_ref(),
+        }
+    }
+
+    /// Whether the step handed on something that is secret.
+    pub fn is_secret(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| matches!(details.output, Some(Output::Secret(_))))
+    }
+
+    /// Why the output does not fit its type, without the output itself where that is secret: serde quotes it.
+    #[cold]
+    pub(crate) fn misfit(&self, error: serde_json::Error) -> serde_json::Error {
+        if self.is_secret() { serde::de::Error::custom("it has another form, which is secret") } else { error }
     }
 
     /// What went wrong: in the attempt before while a step is tried again, and at the end where it failed.

@@ -10,6 +10,7 @@ mod nested;
 mod resume;
 mod retry;
 mod rollback;
+mod secret;
 mod stall;
 mod stopping;
 mod story;

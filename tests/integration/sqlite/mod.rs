@@ -3,7 +3,7 @@
 mod damage;
 mod opening;
 mod processes;
-mod queries;
+pub(crate) mod queries;
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn claim(journal: &SqliteJournal, run: &str) -> Lease {
 }
 
 /// An event of a run with this number, that many seconds after its start.
-fn event(run: &str, seq: u64, fields: &str) -> Event {
+pub(crate) fn event(run: &str, seq: u64, fields: &str) -> Event {
     let (hours, minutes, seconds) = (seq / 3600, seq / 60 % 60, seq % 60);
     let at = format!("2026-01-01T{hours:02}:{minutes:02}:{seconds:02}.000000Z");
     let elapsed = (seq - 1) * 1000;
@@ -32,7 +32,7 @@ fn event(run: &str, seq: u64, fields: &str) -> Event {
 }
 
 /// The first events of a run: its start, the start of its step, then news of that.
-fn events(run: &str, count: u64) -> Vec<Event> {
+pub(crate) fn events(run: &str, count: u64) -> Vec<Event> {
     let fields = |seq| match seq {
         1 => r#""type":"run_start","plan":{"workflow":"provision","steps":[{"id":"apply","name":"Apply"}]}"#,
         2 => r#""type":"step_start","step":"apply","attempt":1"#,

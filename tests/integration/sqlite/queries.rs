@@ -25,9 +25,14 @@ enum Publish {
 }
 use publish::*;
 
-/// One run that completed, one that failed and was rolled back, one that is left where it was.
 fn journal(path: &Path) -> SqliteJournal {
     let journal = open(path);
+    fill(&journal);
+    journal
+}
+
+/// One run that completed, one that failed and was rolled back, one that is left where it was.
+pub(crate) fn fill<J: Journal + Clone + 'static>(journal: &J) {
     let begin = |id: &str| Publish::machine().id(id).label("who", "anna").journal(journal.clone()).begin().unwrap();
     let build = |cx: &mut step_machine::StepContext| {
         cx.metadata("buildType", "static");
@@ -46,7 +51,6 @@ fn journal(path: &Path) -> SqliteJournal {
 
     let (run, _) = begin("web-44").step(Build, build).unwrap();
     std::mem::forget(run);
-    journal
 }
 
 /// The rows that a query finds, as text.
@@ -146,10 +150,13 @@ fn a_summary_says_what_the_view_says() {
     assert_eq!(journal.list(&RunQuery::all().status(RunStatus::RolledBack)).wait().unwrap().len(), 1);
 }
 
-/// The queries of the page for SQLite.
-fn documented() -> Vec<String> {
+/// The queries of the page for this database.
+pub(crate) fn documented(database: &str) -> Vec<String> {
     let page = include_str!("../../../docs/journal.md");
-    page.split("SQLite:\n\n```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    page.split(&format!("{database}:\n\n```sql\n"))
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -159,7 +166,7 @@ fn the_documented_queries_find_something() {
     let _journal = journal(&path);
     // So that one of them is stalled.
     sql(&path).execute("UPDATE record SET at_us = at_us - 600000000 WHERE run = 3", []).unwrap();
-    let queries = documented();
+    let queries = documented("SQLite");
     assert_eq!(queries.len(), 8);
     for query in queries {
         assert!(!rows(&path, &query).is_empty(), "finds nothing:\n{query}");

@@ -127,6 +127,7 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
     let skippable = flag(step.skippable, quote!(skippable), true);
     let undo = flag(step.has_undo(), quote!(undo), true);
     let output = flag(step.output.is_some(), quote!(output), true);
+    let secret = flag(step.secret.is_some(), quote!(secret), true);
     let retry = step.retry.as_ref().map(|retry| self::retry(workflow, retry));
     let timeout = optional_duration(step.timeout.as_ref(), &quote!(step.timeout));
     let deadline = optional_duration(step.deadline.as_ref(), &quote!(step.deadline));
@@ -142,7 +143,7 @@ fn step(workflow: &Workflow, step: &Step) -> TokenStream {
     let rules: TokenStream = [alias]
         .into_iter()
         .chain(needs.map(Some))
-        .chain([critical, skippable, undo, output, retry, timeout, deadline, stalled_after, weight, nested])
+        .chain([critical, skippable, undo, output, secret, retry, timeout, deadline, stalled_after, weight, nested])
         .flatten()
         .collect();
     let new = quote!(#krate::private::step(#id, #name, #description));

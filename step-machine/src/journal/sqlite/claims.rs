@@ -1,13 +1,14 @@
 //! Who may write to which run.
 
 use rusqlite::{Connection, Error, OptionalExtension, Row, named_params, params};
-use serde_json::{Map, Value};
 
-use super::error::{damaged, unusable};
+use super::error::unusable;
 use super::job::{Fault, Granted};
 use super::load::check_unknown;
-use super::record::{id_check, text};
-use super::writer::{Held, Us, Writer};
+use super::rows::text;
+use super::writer::{Leased, Us, Writer};
+use crate::journal::held::{Held, Past};
+use crate::journal::record::id_check;
 use crate::journal::{Claim, JournalError, Lease, Owner};
 use crate::run_id::RunId;
 use crate::time::timestamp;
@@ -110,53 +111,28 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<Granted, Fault
     if let Some(dead) = found.as_ref().and_then(|found| found.owner.as_ref()).filter(|owner| owner.key != our_key) {
         clear_away(writer, dead)?;
     }
-    let held = hold(writer, run, key, epoch, found.as_ref(), !claim.exclusive.is_empty())?;
+    let held = hold(writer, run, key, epoch, found.as_ref())?;
     let has_events = held.last_seq > 0;
-    writer.leases.insert(key, held);
+    writer.leases.insert(key, Leased { held, has_names: !claim.exclusive.is_empty(), is_sure: true });
     Ok(Granted { lease: Lease::new(run.clone(), epoch, key), has_events })
 }
 
 /// What the writer has to know of a run that it writes to.
-fn hold(
-    writer: &Writer,
-    run: &RunId,
-    key: i64,
-    epoch: u64,
-    found: Option<&Found>,
-    has_names: bool,
-) -> Result<Held, Fault> {
-    let last: Option<(u64, f64, Option<String>)> = match found {
+fn hold(writer: &Writer, run: &RunId, key: i64, epoch: u64, found: Option<&Found>) -> Result<Held, Fault> {
+    let past = match found {
         None => None,
-        Some(_) => writer
-            .connection
-            .prepare_cached(
-                "SELECT last_seq, percentage, phase FROM record WHERE run = ?1 ORDER BY first_seq DESC LIMIT 1",
-            )?
-            .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?,
-    };
-    let (last_seq, percentage, phase) = last.unwrap_or((0, 0.0, None));
-    let metadata: Map<String, Value> = match found {
-        None => Map::new(),
         Some(found) => {
-            if last_seq < found.last_seq {
-                return Err(Fault::Alone(damaged(run, format!("event {} is missing", found.last_seq))));
-            }
-            serde_json::from_str(&found.metadata)
-                .map_err(|error| damaged(run, format!("what is kept of its metadata: {error}")))?
+            let last = writer
+                .connection
+                .prepare_cached(
+                    "SELECT last_seq, percentage, phase FROM record WHERE run = ?1 ORDER BY first_seq DESC LIMIT 1",
+                )?
+                .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            Some(Past { last_seq: found.last_seq, metadata: found.metadata.clone(), last })
         }
     };
-    Ok(Held {
-        epoch,
-        id: run.to_string().into(),
-        last_seq,
-        percentage,
-        phase,
-        metadata,
-        has_names,
-        is_sure: true,
-        has_failed: false,
-    })
+    Ok(Held::new(run, epoch, past)?)
 }
 
 /// Fails where somebody who lives drives the run.
@@ -215,8 +191,8 @@ fn names_to_take(writer: &Writer, claim: &Claim, own_key: Option<i64>) -> Result
 fn take_names(writer: &mut Writer, key: i64, claim: &Claim, ended: Vec<i64>) -> Result<(), Error> {
     for other in ended {
         // Seen once more from now on, whether this is taken back or not.
-        if let Some(held) = writer.leases.get_mut(&other) {
-            held.is_sure = false;
+        if let Some(leased) = writer.leases.get_mut(&other) {
+            leased.is_sure = false;
         }
         let connection = &writer.connection;
         connection.prepare_cached("UPDATE run SET epoch = epoch + 1, owner = NULL WHERE key = ?1")?.execute([other])?;

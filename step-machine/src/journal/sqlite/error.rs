@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Error, ErrorCode};
 
+use crate::journal::error::damaged;
 use crate::journal::{BoxError, JournalError};
 use crate::run_id::RunId;
 
@@ -32,10 +33,6 @@ fn advice(error: &Error) -> &'static str {
     }
 }
 
-pub(super) fn write(run: &RunId, source: impl Into<BoxError>) -> JournalError {
-    JournalError::Write { run: run.clone(), source: source.into() }
-}
-
 /// A run could not be read: because it is damaged, or for another reason.
 pub(super) fn read(run: &RunId, source: Error) -> JournalError {
     if is_damage(&source) {
@@ -51,8 +48,4 @@ pub(super) fn is_damage(error: &Error) -> bool {
             error,
             Error::InvalidColumnType(..) | Error::IntegralValueOutOfRange(..) | Error::FromSqlConversionFailure(..)
         )
-}
-
-pub(super) fn damaged(run: &RunId, what: impl Into<String>) -> JournalError {
-    JournalError::Damaged { run: run.clone(), what: what.into() }
 }

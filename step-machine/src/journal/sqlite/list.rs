@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::claims::owner_of;
 use super::error::store;
-use super::record::{from_micros, id_check, micros};
+use crate::journal::record::{from_micros, id_check, micros};
 use crate::journal::{Abandoned, JournalError, RunQuery, RunSummary};
 use crate::run_id::RunId;
 

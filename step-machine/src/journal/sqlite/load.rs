@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, Error, OptionalExtension, Transaction};
 
-use super::error::{damaged, read};
+use super::error::read;
 use super::job::Fault;
-use super::record::{Row, id_check};
 use crate::event::Event;
 use crate::journal::JournalError;
+use crate::journal::error::damaged;
+use crate::journal::record::{Row, id_check};
 use crate::run_id::RunId;
 
 /// All events of a run; none where it is not there.

@@ -6,8 +6,8 @@ use rusqlite::{Connection, Error};
 
 use super::claims::{holder, is_driven};
 use super::job::Fault;
-use super::record::micros;
 use super::writer::Writer;
+use crate::journal::record::micros;
 
 const OVER: &str = "SELECT run.key FROM run
     JOIN record AS last

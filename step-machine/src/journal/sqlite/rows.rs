@@ -1,17 +1,14 @@
 //! The rows that one commit adds: for each run all that it brought meanwhile, in one.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use rusqlite::{Connection, Error, params};
 use serde_json::Value;
 
-use super::job::Changes;
-use super::record::{Row, join, text};
 use crate::event::RunStatus;
-
-/// What is put together in one row at most; more of one run goes on in another one.
-const LONGEST_BODY: usize = 32 << 10;
+use crate::journal::appended::Changes;
+use crate::journal::held::Pending;
 
 /// In the order in which their runs first came.
 #[derive(Default)]
@@ -21,26 +18,11 @@ pub(super) struct Rows {
     places: HashMap<i64, usize>,
 }
 
-/// A row to be written, and what goes with it.
-pub(super) struct Pending {
-    pub(super) key: i64,
-    pub(super) epoch: u64,
-    pub(super) run: Arc<str>,
-    /// 0 where there are no events.
-    pub(super) first: u64,
-    pub(super) last: u64,
-    pub(super) at_us: i64,
-    pub(super) percentage: f64,
-    pub(super) phase: Option<String>,
-    pub(super) body: Vec<u8>,
-    pub(super) changes: Option<Box<Changes>>,
-}
-
 impl Rows {
     /// Puts a row behind those that are there, or to the one of its run.
     pub(super) fn put(&mut self, row: Pending, connection: &Connection) -> Result<(), Error> {
         if let Some(earlier) = self.places.get(&row.key).and_then(|place| self.rows.get_mut(*place)) {
-            if earlier.epoch == row.epoch && earlier.body.len() + row.body.len() <= LONGEST_BODY {
+            if earlier.takes(&row) {
                 earlier.merge(row);
                 return Ok(());
             }
@@ -65,9 +47,10 @@ impl Rows {
             "INSERT INTO record (run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(?9 AS TEXT))",
         )?;
-        for Pending { key, epoch, run, first, last, at_us, percentage, phase, body, changes } in self.rows.drain(..) {
-            if first > 0 {
-                let checksum = Row { first_seq: first, last_seq: last, epoch, body: &body }.checksum(&run);
+        for row in self.rows.drain(..) {
+            let checksum = row.checksum();
+            let Pending { key, epoch, first, last, at_us, percentage, phase, body, changes, .. } = row;
+            if let Some(checksum) = checksum {
                 insert.execute(params![key, first, last, epoch, at_us, percentage, phase, checksum, body])?;
             }
             if let Some(changes) = changes {
@@ -76,25 +59,6 @@ impl Rows {
         }
         self.places.clear();
         Ok(())
-    }
-}
-
-impl Pending {
-    fn merge(&mut self, later: Self) {
-        if later.first > 0 {
-            if self.first > 0 {
-                join(&mut self.body, &later.body);
-            } else {
-                (self.first, self.body) = (later.first, later.body);
-            }
-            (self.last, self.at_us) = (later.last, later.at_us);
-            (self.percentage, self.phase) = (later.percentage, later.phase);
-        }
-        match (&mut self.changes, later.changes) {
-            (Some(changes), Some(later)) => changes.merge(*later),
-            (changes @ None, later) => *changes = later,
-            (Some(_), None) => {}
-        }
     }
 }
 
@@ -123,4 +87,9 @@ fn change(connection: &Connection, key: i64, last: u64, changes: Changes) -> Res
         last,
     ])?;
     Ok(())
+}
+
+/// RFC 3339 text, as in events.
+pub(super) fn text(time: SystemTime) -> String {
+    humantime::format_rfc3339_micros(time).to_string()
 }

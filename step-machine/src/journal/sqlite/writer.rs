@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, Error};
-use serde_json::{Map, Value};
 
 use super::claims;
-use super::error::{unusable, write};
-use super::job::{Appended, Failure, Fault, Granted, Job, Outcome};
+use super::error::unusable;
+use super::job::{Failure, Fault, Granted, Job, Outcome};
 use super::owner::{Home, OwnerFile};
 use super::prune::prune;
 use super::reader::Reads;
-use super::rows::{Pending, Rows};
+use super::rows::Rows;
 use super::wal::Reserve;
+use crate::journal::appended::Appended;
+use crate::journal::held::Held;
 use crate::journal::{Claim, JournalError, Lease, Owner, host};
 use crate::run_id::RunId;
 use crate::time::timestamp;
@@ -28,7 +29,7 @@ pub(super) struct Writer {
     /// Whom others see that this one drives its runs; from the first claim on.
     pub(super) us: Option<Us>,
     /// The leases that were given here and not given back, by the key of the run.
-    pub(super) leases: HashMap<i64, Held>,
+    pub(super) leases: HashMap<i64, Leased>,
     reads: Reads,
     /// What is to be written of this group.
     rows: Rows,
@@ -50,19 +51,11 @@ pub(super) struct Us {
 }
 
 /// A lease under way.
-pub(super) struct Held {
-    pub(super) epoch: u64,
-    /// The run as text.
-    pub(super) id: Arc<str>,
-    pub(super) last_seq: u64,
-    pub(super) percentage: f64,
-    pub(super) phase: Option<String>,
-    pub(super) metadata: Map<String, Value>,
+pub(super) struct Leased {
+    pub(super) held: Held,
     pub(super) has_names: bool,
     /// Nobody else has written since it was seen that the lease holds.
     pub(super) is_sure: bool,
-    /// An append failed, so that none may follow.
-    pub(super) has_failed: bool,
 }
 
 impl Writer {
@@ -104,7 +97,7 @@ impl Writer {
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
             self.data_version = Some(version);
-            self.leases.values_mut().for_each(|held| held.is_sure = false);
+            self.leases.values_mut().for_each(|leased| leased.is_sure = false);
         }
         self.reserve.grow();
         for at in 0..self.unreleased.len() {
@@ -139,11 +132,11 @@ impl Writer {
         for outcome in outcomes {
             match outcome {
                 Outcome::Appended(lease, ..) => {
-                    if let Some(held) = self.held(lease) {
-                        held.has_failed = true;
+                    if let Some(leased) = self.leased(lease) {
+                        leased.held.has_failed = true;
                     }
                 }
-                Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.held(lease).is_some() => {
+                Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.leased(lease).is_some() => {
                     self.leases.remove(&lease.key);
                 }
                 Outcome::Released(lease, _, _) => self.unreleased.push(lease.clone()),
@@ -153,8 +146,8 @@ impl Writer {
         Failure { source: Arc::new(error), path: self.path.clone() }
     }
 
-    fn held(&mut self, lease: &Lease) -> Option<&mut Held> {
-        self.leases.get_mut(&lease.key).filter(|held| held.epoch == lease.epoch)
+    fn leased(&mut self, lease: &Lease) -> Option<&mut Leased> {
+        self.leases.get_mut(&lease.key).filter(|leased| leased.held.epoch == lease.epoch)
     }
 
     /// Does one thing.
@@ -211,28 +204,16 @@ impl Writer {
     }
 
     fn append(&mut self, mut append: Appended) -> Result<(), Fault> {
-        let lease = &append.lease;
-        self.make_sure(lease)?;
-        let Some(held) = self.held(lease) else { return Ok(()) };
-        if held.has_failed {
-            return Err(Fault::Alone(write(&lease.run, "an earlier write to it failed; begin the run again")));
-        }
-        let conflict = (!append.is_empty() && append.first != held.last_seq + 1).then(|| JournalError::Conflict {
-            run: lease.run.clone(),
-            found: append.first,
-            last: held.last_seq,
-        });
-        if let Some(fault) = conflict.or(append.fault.take()) {
-            held.has_failed = true;
-            return Err(Fault::Alone(fault));
-        }
+        self.make_sure(&append.lease)?;
+        let Some(leased) = self.leased(&append.lease) else { return Ok(()) };
+        leased.held.check(&mut append)?;
         self.put_down(append)?;
         Ok(())
     }
 
     /// Whether the lease holds, which need be asked for only where another connection has written.
     fn make_sure(&mut self, lease: &Lease) -> Result<(), Fault> {
-        if self.held(lease).is_some_and(|held| held.is_sure) {
+        if self.leased(lease).is_some_and(|leased| leased.is_sure) {
             return Ok(());
         }
         let found = claims::holder(&self.connection, lease.key)?;
@@ -240,13 +221,13 @@ impl Writer {
         let is_held = found.as_ref().is_some_and(|found| {
             found.epoch == lease.epoch && found.owner.as_ref().is_some_and(|owner| Some(owner.key) == our_key)
         });
-        match self.held(lease).filter(|_| is_held) {
-            Some(held) => {
-                held.is_sure = true;
+        match self.leased(lease).filter(|_| is_held) {
+            Some(leased) => {
+                leased.is_sure = true;
                 Ok(())
             }
             None => {
-                if self.held(lease).is_some() {
+                if self.leased(lease).is_some() {
                     self.leases.remove(&lease.key);
                 }
                 let owner = found.and_then(|found| found.owner).map(|owner| owner.owner);
@@ -258,33 +239,11 @@ impl Writer {
     /// Puts an append with what else this group has of its run.
     fn put_down(&mut self, append: Appended) -> Result<(), Error> {
         let key = append.lease.key;
-        let Some(held) = self.leases.get_mut(&key) else { return Ok(()) };
-        if !append.is_empty() {
-            held.last_seq = append.last;
-            held.percentage = append.percentage.unwrap_or(held.percentage);
-            held.phase = append.phase.or(held.phase.take());
-        }
-        let (percentage, phase) = (held.percentage, held.phase.clone());
-        let mut changes = append.changes;
-        if let Some(changes) = changes.as_mut().filter(|changes| !changes.digest.metadata.is_empty()) {
-            held.metadata.append(&mut changes.digest.metadata);
-            changes.metadata = Some(held.metadata.clone());
-        }
+        let Some(leased) = self.leases.get_mut(&key) else { return Ok(()) };
         let is_released = append.release;
-        let row = Pending {
-            key,
-            epoch: append.lease.epoch,
-            run: held.id.clone(),
-            first: append.first,
-            last: append.last,
-            at_us: append.at_us,
-            percentage,
-            phase,
-            body: append.body,
-            changes,
-        };
+        let row = leased.held.put_down(append);
         self.rows.put(row, &self.connection)?;
-        if is_released && self.leases.remove(&key).is_some_and(|held| held.has_names) {
+        if is_released && self.leases.remove(&key).is_some_and(|leased| leased.has_names) {
             claims::free_names(&self.connection, key)?;
         }
         Ok(())
@@ -312,9 +271,9 @@ impl Writer {
 
     fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
         self.flush()?;
-        let held = self.held(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
+        let leased = self.leased(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
         // What an append that failed would have added is not there.
-        let last_seq = held.filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
+        let last_seq = leased.filter(|leased| !leased.held.has_failed).map_or(0, |leased| leased.held.last_seq);
         claims::give_back(&self.connection, lease, last_seq)?;
         Ok(())
     }

@@ -235,6 +235,8 @@ impl Act {
                     attempt_duration: span / 2,
                     error: (!completed && coin).then(|| Box::new(error(random))),
                     output: (completed && coin).then(|| Box::new(json!({ "n": random.u32(..) }))),
+                    secret: false,
+                    sealed: None,
                 })
             }
             Self::Update(fraction) => Kind::StepUpdate(Box::new(StepUpdate {

@@ -49,6 +49,8 @@ fn an_error_is_gone_once_the_step_ended_well() {
             attempt_duration: Duration::ZERO,
             error: None,
             output,
+            secret: false,
+            sealed: None,
         });
         let end = event(walk.state.seq() + 1, walk.state.elapsed(), kind);
         walk.state.clone().apply(&end).unwrap()

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::JournalError;
 use super::error::damaged;
 use crate::event::{EVENT_VERSION, Event, Kind, Progress, ReadErrorKind};
-use crate::journal::JournalError;
 use crate::run_id::RunId;
 use crate::time::{millis, rfc3339};
 
@@ -124,6 +124,7 @@ fn event(run: &RunId, mut fields: Map<String, Value>, workflow: &mut Value, next
 }
 
 /// What finds a run by its id where the index of ids is damaged.
+#[cfg(feature = "sqlite")]
 pub(super) fn id_check(run: &RunId) -> u32 {
     crc32fast::hash(run.to_string().as_bytes())
 }
@@ -136,9 +137,4 @@ pub(super) fn micros(time: SystemTime) -> i64 {
 
 pub(super) fn from_micros(micros: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
-}
-
-/// RFC 3339 text, as in events.
-pub(super) fn text(time: SystemTime) -> String {
-    humantime::format_rfc3339_micros(time).to_string()
 }

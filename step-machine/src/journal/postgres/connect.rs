@@ -1,0 +1,143 @@
+//! The server, and connections to it.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::tokio_postgres::config::{Config, Host, SslMode};
+use deadpool_postgres::tokio_postgres::{Client, Error, NoTls};
+use deadpool_postgres::{ConfigConnectImpl, Connect, Manager, ManagerConfig, Pool, RecyclingMethod};
+use tokio::task::JoinHandle;
+
+use super::PostgresOptions;
+use super::error::unusable;
+use crate::journal::JournalError;
+
+/// A connection that nothing passes over any more is noticed after about so long, by both sides.
+const QUIET: Duration = Duration::from_secs(30);
+
+/// What every session is told first.
+const SET_UP: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+    SET client_min_messages = warning;
+    SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET idle_in_transaction_session_timeout = '10s';
+    SET tcp_keepalives_idle = 30;
+    SET tcp_keepalives_interval = 10;
+    SET tcp_keepalives_count = 3;
+    SET tcp_user_timeout = 30000;";
+
+/// Where connections go, and how they are set up.
+#[derive(Clone)]
+pub(super) struct Target {
+    /// For people: no password.
+    pub(super) name: String,
+    config: Config,
+    connector: Arc<dyn Connect>,
+    schema: Option<String>,
+    set_up: Arc<str>,
+}
+
+impl Target {
+    pub(super) fn new(url: &str, options: PostgresOptions) -> Result<Self, JournalError> {
+        let fail = |advice: &str, source| Err(unusable("in PostgreSQL", advice, source));
+        let mut config = match Config::from_str(url) {
+            Ok(config) => config,
+            // The text of the error may have the password in it; its source only says what is wrong.
+            Err(error) => return fail("name it as in postgres://user@host/database", Box::new(error)),
+        };
+        config.get_connect_timeout().is_none().then(|| config.connect_timeout(Duration::from_secs(10)));
+        config.get_tcp_user_timeout().is_none().then(|| config.tcp_user_timeout(QUIET));
+        if config.get_keepalives_interval().is_none() {
+            config.keepalives_idle(QUIET).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("step-machine");
+        }
+        let name = name(&config, options.schema.as_deref());
+        let connector = match options.connector {
+            Some(connector) => Arc::from(connector),
+            None => default_connector(&config, &name)?,
+        };
+        let mut set_up = SET_UP.to_owned();
+        if let Some(schema) = &options.schema {
+            // Writing to a text cannot fail.
+            let _ = write!(set_up, "SET search_path = {};", quoted(schema));
+        }
+        Ok(Self { name, config, connector, schema: options.schema, set_up: set_up.into() })
+    }
+
+    /// The schema that was asked for, as SQL has it.
+    pub(super) fn schema(&self) -> Option<String> {
+        self.schema.as_deref().map(quoted)
+    }
+
+    /// Up to so many connections, made when they are needed, and made anew when they were lost.
+    pub(super) fn pool(&self, size: usize) -> Result<Pool, JournalError> {
+        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_connect(self.config.clone(), self.clone(), config);
+        Pool::builder(manager)
+            .max_size(size)
+            .queue_mode(deadpool_postgres::QueueMode::Lifo)
+            .build()
+            .map_err(|error| unusable(&self.name, "a fault of this crate", Box::new(error)))
+    }
+
+    /// A connection, and the task that ends with it.
+    pub(super) async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
+        Connect::connect(self, &self.config).await
+    }
+}
+
+impl Connect for Target {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        let config = config.clone();
+        Box::pin(async move {
+            let (client, task) = self.connector.connect(&config).await?;
+            if let Err(error) = client.batch_execute(&self.set_up).await {
+                task.abort();
+                return Err(error);
+            }
+            Ok((client, task))
+        })
+    }
+}
+
+/// An identifier of any characters.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn name(config: &Config, schema: Option<&str>) -> String {
+    let hosts: Vec<String> = config
+        .get_hosts()
+        .iter()
+        .map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        })
+        .collect();
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("postgres");
+    let schema = schema.map(|schema| format!(", schema {schema}")).unwrap_or_default();
+    format!("in PostgreSQL at {}:{port}/{database}{schema}", hosts.join(","))
+}
+
+fn default_connector(config: &Config, journal: &str) -> Result<Arc<dyn Connect>, JournalError> {
+    if config.get_ssl_mode() != SslMode::Require {
+        return Ok(Arc::new(ConfigConnectImpl { tls: NoTls }));
+    }
+    #[cfg(feature = "postgres-tls")]
+    return super::tls::connector(journal);
+    #[cfg(not(feature = "postgres-tls"))]
+    Err(unusable(
+        journal,
+        "turn on the feature `postgres-tls` of step-machine, or hand in a connector with `tls`",
+        "the URL says sslmode=require".into(),
+    ))
+}

@@ -1,0 +1,55 @@
+//! Reading a run.
+
+use deadpool_postgres::tokio_postgres::IsolationLevel;
+use deadpool_postgres::{Client, Transaction};
+
+use super::error::Fault;
+use super::values::unsigned;
+use crate::event::Event;
+use crate::journal::error::damaged;
+use crate::journal::record::Row;
+use crate::run_id::RunId;
+
+/// So many rows are in memory beside the events.
+const PAGE: i64 = 256;
+
+/// All events of a run; none where it is not there.
+pub(super) async fn load(client: &mut Client, run: &RunId) -> Result<Vec<Event>, Fault> {
+    // All that is read is of one moment.
+    let transaction =
+        client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
+    let statement = transaction.prepare_cached("SELECT key, last_seq FROM run WHERE id = $1").await?;
+    let Some(found) = transaction.query_opt(&statement, &[&run.to_string()]).await? else { return Ok(Vec::new()) };
+    let last_seq = unsigned(found.try_get(1)?);
+    let mut events = Vec::new();
+    while add_page(&transaction, run, found.try_get(0)?, &mut events).await? {}
+    transaction.commit().await?;
+    if events.last().map_or(0, |event| event.seq) < last_seq {
+        return Err(Fault::Alone(damaged(run, format!("event {last_seq} is missing"))));
+    }
+    Ok(events)
+}
+
+/// Whether there are more.
+async fn add_page(
+    transaction: &Transaction<'_>,
+    run: &RunId,
+    key: i64,
+    events: &mut Vec<Event>,
+) -> Result<bool, Fault> {
+    let statement = transaction
+        .prepare_cached(
+            "SELECT first_seq, last_seq, epoch, checksum, body FROM record
+            WHERE run = $1 AND first_seq > $2 ORDER BY first_seq LIMIT $3",
+        )
+        .await?;
+    let after = super::values::signed(events.last().map_or(0, |event| event.seq));
+    let rows = transaction.query(&statement, &[&key, &after, &PAGE]).await?;
+    for row in &rows {
+        let body: &str = row.try_get(4)?;
+        let number = |at| row.try_get::<_, i64>(at).map(unsigned);
+        let record = Row { first_seq: number(0)?, last_seq: number(1)?, epoch: number(2)?, body: body.as_bytes() };
+        record.decode(run, row.try_get(3)?, events)?;
+    }
+    Ok(i64::try_from(rows.len()) == Ok(PAGE))
+}

@@ -1,0 +1,70 @@
+//! Removing runs that are over.
+
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+use deadpool_postgres::{Client, Transaction};
+
+use super::claims::is_free;
+use super::error::Fault;
+
+/// So many are removed in one transaction.
+const AT_ONCE: i64 = 500;
+
+/// Runs that are over, each with all that is nested in it, however deep; but none of which any part is owned by somebody
+/// who is not among the dead.
+const FAMILIES: &str = "WITH RECURSIVE family (root, key, id, owner) AS (
+      SELECT run.key, run.key, run.id, run.owner FROM run
+      CROSS JOIN LATERAL (
+        SELECT record.at FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1
+      ) AS last
+      WHERE run.parent IS NULL AND last.at < $1
+      AND (run.status IN ('completed', 'failed', 'cancelled', 'rolled_back') OR run.abandoned_at IS NOT NULL)
+      UNION SELECT family.root, run.key, run.id, run.owner FROM run JOIN family ON run.parent = family.id
+    ), free AS (
+      SELECT root FROM family GROUP BY root HAVING bool_and(owner IS NULL OR owner = ANY ($2)) ORDER BY root LIMIT $3
+    ) SELECT root, key FROM family JOIN free USING (root)";
+
+/// Removes some of the runs that are over since before then; gives how many, and whether there may be more.
+pub(super) async fn prune(client: &mut Client, before: SystemTime) -> Result<(usize, bool), Fault> {
+    let transaction = client.transaction().await?;
+    let dead = dead(&transaction).await?;
+    let mut families: HashMap<i64, Vec<i64>> = HashMap::new();
+    for row in transaction.query(FAMILIES, &[&before, &dead, &AT_ONCE]).await? {
+        families.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+    }
+    let found = families.len();
+    let all: Vec<i64> = families.values().flatten().copied().collect();
+    let locked = lock(&transaction, &all, &dead).await?;
+    // Somebody may have claimed some of it just now.
+    families.retain(|_, family| family.iter().all(|key| locked.contains(key)));
+    let keys: Vec<i64> = families.values().flatten().copied().collect();
+    for statement in [
+        "DELETE FROM record WHERE run = ANY ($1)",
+        "DELETE FROM exclusive WHERE run = ANY ($1)",
+        "DELETE FROM run WHERE key = ANY ($1)",
+    ] {
+        transaction.execute(statement, &[&keys]).await?;
+    }
+    transaction.commit().await?;
+    Ok((families.len(), !families.is_empty() && i64::try_from(found) == Ok(AT_ONCE)))
+}
+
+/// The owners whose sessions are gone. None of them comes back before the end of the transaction.
+async fn dead(transaction: &Transaction<'_>) -> Result<Vec<i64>, Fault> {
+    let mut dead = Vec::new();
+    for row in transaction.query("SELECT key FROM owner", &[]).await? {
+        let key = row.try_get(0)?;
+        if is_free(transaction, key).await? {
+            dead.push(key);
+        }
+    }
+    Ok(dead)
+}
+
+async fn lock(transaction: &Transaction<'_>, keys: &[i64], dead: &[i64]) -> Result<HashSet<i64>, Fault> {
+    let statement = "SELECT key FROM run WHERE key = ANY ($1) AND (owner IS NULL OR owner = ANY ($2))
+        ORDER BY key FOR UPDATE SKIP LOCKED";
+    let rows = transaction.query(statement, &[&keys, &dead]).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,106 @@
+//! Asking the server, and waiting for it where it went away.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Object, Pool};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::error::{Fault, Trouble};
+
+/// The pauses between two tries.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// So often those who are in each other's way try again at once.
+const COLLISIONS: u32 = 10;
+
+/// The connections of one kind of work.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) pool: Pool,
+    pub(super) patience: Duration,
+}
+
+impl Server {
+    /// The same where a second try is not worth waiting for.
+    pub(super) fn impatient(&self) -> Self {
+        Self { pool: self.pool.clone(), patience: Duration::ZERO }
+    }
+
+    /// Does `work`, again and again while the server is away, as long as the patience lasts. It is told whether it was
+    /// tried before: then it may have been done, and only the answer was lost.
+    pub(super) async fn patiently<T>(
+        &self,
+        work: impl AsyncFn(&mut Client, bool) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut pauses = Pauses::new(self.patience);
+        let mut is_again = false;
+        let mut collisions = 0;
+        loop {
+            let fault = match self.once(&work, is_again).await {
+                Err(Fault::Store(trouble)) => trouble,
+                done => return done,
+            };
+            let may_go_on = if fault.is_collision() && collisions < COLLISIONS {
+                collisions += 1;
+                sleep(SHORTEST_PAUSE.mul_f64(fastrand::f64())).await;
+                true
+            } else {
+                fault.is_away() && pauses.pause().await
+            };
+            if !may_go_on {
+                return Err(Fault::Store(fault));
+            }
+            is_again = true;
+        }
+    }
+
+    async fn once<T>(
+        &self,
+        work: &impl AsyncFn(&mut Client, bool) -> Result<T, Fault>,
+        is_again: bool,
+    ) -> Result<T, Fault> {
+        let mut client = self.pool.get().await?;
+        let longest = longest_answer(self.patience);
+        let done = timeout(longest, work(&mut client, is_again)).await;
+        done.unwrap_or_else(|_| {
+            // Nobody knows what it is still at.
+            drop(Object::take(client));
+            Err(Fault::Store(Trouble::Silent(longest)))
+        })
+    }
+}
+
+/// How long one answer is waited for.
+pub(super) fn longest_answer(patience: Duration) -> Duration {
+    patience.clamp(Duration::from_secs(10), Duration::from_secs(60))
+}
+
+/// Ever longer pauses, up to a moment.
+pub(super) struct Pauses {
+    /// Without it there is no end.
+    end: Option<Instant>,
+    next: Duration,
+}
+
+impl Pauses {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { end: Instant::now().checked_add(patience), next: SHORTEST_PAUSE }
+    }
+
+    /// Waits a while; does not where the end has come.
+    async fn pause(&mut self) -> bool {
+        let left = self.end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+        if !left.is_zero() {
+            sleep(self.next().min(left)).await;
+        }
+        !left.is_zero()
+    }
+
+    /// How long to wait now.
+    pub(super) fn next(&mut self) -> Duration {
+        let next = self.next;
+        self.next = (next * 2).min(LONGEST_PAUSE);
+        next
+    }
+}

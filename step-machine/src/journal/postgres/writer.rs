@@ -1,0 +1,295 @@
+//! The one who writes: all that waits together, then all answers.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::timeout;
+
+use super::append::{Group, Part, append};
+use super::claims::{self, Granted, Leases, Us};
+use super::error::{Fault, Trouble};
+use super::prune::prune;
+use super::queue::{Closing, Job, Queue};
+use super::reader::Reads;
+use super::server::Server;
+use super::session::Session;
+use super::values::exact;
+use crate::journal::appended::Appended;
+use crate::journal::held::Held;
+use crate::journal::{Answer, Claim, Claimed, JournalError, Lease};
+use crate::run_id::RunId;
+
+/// Leases that could not be given back are tried again so often.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    name: Arc<str>,
+    server: Server,
+    session: Rc<Session>,
+    queue: Arc<Queue>,
+    reads: Reads,
+    leases: Rc<Leases>,
+    /// What is to be written of this group.
+    group: Group,
+    claims: Vec<(Claim, Answer<Claimed>)>,
+    /// Leases that were given back while the server was away.
+    unreleased: Vec<Lease>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        name: Arc<str>,
+        server: Server,
+        session: Rc<Session>,
+        queue: Arc<Queue>,
+        reads: Reads,
+        leases: Rc<Leases>,
+    ) -> Self {
+        Self {
+            name,
+            server,
+            session,
+            queue,
+            reads,
+            leases,
+            group: Group::default(),
+            claims: Vec::new(),
+            unreleased: Vec::new(),
+        }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub(super) async fn serve(mut self) {
+        let queue = self.queue.clone();
+        let _closing = Closing(&queue);
+        loop {
+            let jobs = if self.unreleased.is_empty() {
+                queue.next().await
+            } else {
+                timeout(AGAIN, queue.next()).await.unwrap_or_else(|_| Some(Vec::new()))
+            };
+            let Some(jobs) = jobs else { return };
+            for job in jobs {
+                self.take(job).await;
+            }
+            self.flush().await;
+            self.give_back_late().await;
+        }
+    }
+
+    async fn take(&mut self, job: Job) {
+        match job {
+            Job::Append(append, answer) => self.put(*append, answer).await,
+            Job::Claim(claim, answer) => {
+                self.flush_what_has(&claim.run).await;
+                self.claims.push((claim, answer));
+            }
+            Job::Release(lease, answer) => {
+                self.flush_what_has(&lease.run).await;
+                let done = self.release(&lease).await;
+                answer.send(done.map_err(|fault| fault.of_writing(&lease.run)));
+            }
+            Job::Abandon(run, why, answer) => {
+                self.flush_what_has(&run).await;
+                let us = self.us();
+                let done = self.server.patiently(async |client, _| claims::abandon(client, us, &run, &why).await).await;
+                answer.send(done.map_err(|fault| fault.of_writing(&run)));
+            }
+            Job::Prune(before, answer) => {
+                self.flush().await;
+                answer.send(self.prune(before).await.map_err(|fault| fault.of_all(&self.name)));
+            }
+        }
+    }
+
+    fn us(&self) -> Us<'_> {
+        Us { key: self.session.key, leases: &self.leases }
+    }
+
+    /// Does something with what is known of a lease; `None` where it does not hold.
+    fn with<T>(&self, lease: &Lease, work: impl FnOnce(&mut Held) -> T) -> Option<T> {
+        self.leases.borrow_mut().get_mut(&lease.key).filter(|held| held.epoch == lease.epoch).map(work)
+    }
+
+    fn end(&self, lease: &Lease) -> Option<Held> {
+        self.with(lease, |_| ())?;
+        self.leases.borrow_mut().remove(&lease.key)
+    }
+
+    /// What is asked for of one run is done in that order.
+    async fn flush_what_has(&mut self, run: &RunId) {
+        if self.group.has(run) || self.claims.iter().any(|(claim, _)| claim.run == *run) {
+            self.flush().await;
+        }
+    }
+
+    async fn flush(&mut self) {
+        let parts = self.group.take();
+        if !parts.is_empty() {
+            self.write(parts).await;
+        }
+        let claims = std::mem::take(&mut self.claims);
+        if !claims.is_empty() {
+            self.claim(claims).await;
+        }
+    }
+
+    /// Puts an append with what else this group has.
+    async fn put(&mut self, mut append: Appended, answer: Answer<()>) {
+        if self.claims.iter().any(|(claim, _)| claim.run == append.lease.run) {
+            self.flush().await;
+        }
+        let lease = append.lease.clone();
+        let Some(checked) = self.with(&lease, |held| held.check(&mut append)) else {
+            // Whatever this group has of the run comes first.
+            self.flush_what_has(&lease.run).await;
+            return answer.send(Err(self.taken_over(&lease).await));
+        };
+        if let Err(error) = checked {
+            return answer.send(Err(error));
+        }
+        let is_released = append.release;
+        let row = self.with(&lease, |held| held.put_down(append));
+        if is_released {
+            self.end(&lease);
+        }
+        if let Some(row) = row {
+            self.group.put(lease, row, answer);
+        }
+    }
+
+    async fn write(&mut self, parts: Vec<Part>) {
+        match self.server.patiently(async |client, is_again| append(client, &parts, is_again).await).await {
+            Ok(held) => self.answer(parts, &held).await,
+            Err(Fault::Store(trouble)) if trouble.is_of_one() && parts.len() > 1 => {
+                for part in parts {
+                    Box::pin(self.write(vec![part])).await;
+                }
+            }
+            Err(fault) => self.fail(parts, fault),
+        }
+    }
+
+    async fn answer(&mut self, parts: Vec<Part>, held: &HashSet<i64>) {
+        for Part { lease, answers, .. } in parts {
+            let is_held = held.contains(&lease.key);
+            for answer in answers {
+                answer.send(if is_held { Ok(()) } else { Err(self.taken_over(&lease).await) });
+            }
+        }
+    }
+
+    /// None of their leases may go on.
+    fn fail(&mut self, parts: Vec<Part>, fault: Fault) {
+        for part in parts {
+            if part.releases() {
+                self.unreleased.push(part.lease.clone());
+            }
+            self.with(&part.lease, |held| held.has_failed = true);
+            for answer in part.answers {
+                answer.send(Err(fault.again().of_writing(&part.lease.run)));
+            }
+        }
+    }
+
+    /// A lease does not hold any more.
+    async fn taken_over(&mut self, lease: &Lease) -> JournalError {
+        self.end(lease);
+        let (us, key) = (self.us(), lease.key);
+        let asked = self.server.impatient().patiently(async |client, _| claims::new_owner(client, us, key).await).await;
+        // Who it is matters less than that it is so.
+        JournalError::TakenOver { run: lease.run.clone(), owner: asked.ok().flatten() }
+    }
+
+    async fn claim(&mut self, claims: Vec<(Claim, Answer<Claimed>)>) {
+        let mut begun = self.begin(&claims).await;
+        for (claim, answer) in claims {
+            let granted = match &mut begun {
+                Err(fault) => Err(fault.again()),
+                Ok(begun) => match begun.remove(&claim.run) {
+                    Some(granted) => Ok(granted),
+                    None => self.claim_one(&claim).await,
+                },
+            };
+            match granted {
+                Ok(granted) => self.grant(granted, answer),
+                Err(fault) => answer.send(Err(fault.of_writing(&claim.run))),
+            }
+        }
+    }
+
+    /// Claims those that are new, which most are.
+    async fn begin(&self, claims: &[(Claim, Answer<Claimed>)]) -> Result<HashMap<RunId, Granted>, Fault> {
+        self.session.held(self.server.patience).await?;
+        let is_plain = |claim: &Claim| claim.exclusive.is_empty() && exact(&claim.run, &claim.run.to_string()).is_ok();
+        let runs: Vec<&RunId> =
+            claims.iter().map(|(claim, _)| claim).filter(|claim| is_plain(claim)).map(|claim| &claim.run).collect();
+        if runs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let key = self.session.key;
+        self.server.patiently(async |client, _| claims::begin(client, key, &runs).await).await
+    }
+
+    async fn claim_one(&self, claim: &Claim) -> Result<Granted, Fault> {
+        exact(&claim.run, &claim.run.to_string())?;
+        let us = self.us();
+        self.server.patiently(async |client, _| claims::claim(client, us, claim).await).await
+    }
+
+    fn grant(&mut self, granted: Granted, answer: Answer<Claimed>) {
+        let Granted { lease, held } = granted;
+        let has_events = held.last_seq > 0;
+        self.leases.borrow_mut().insert(lease.key, held);
+        if has_events {
+            self.reads.load_claimed(lease, self.queue.clone(), answer);
+        } else {
+            answer.send(Ok(Claimed::new(lease, Vec::new())));
+        }
+    }
+
+    async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
+        // What an append that failed would have added is not there.
+        let last_seq = self.end(lease).filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
+        let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
+        if done.is_err() {
+            self.unreleased.push(lease.clone());
+        }
+        done
+    }
+
+    async fn give_back_late(&mut self) {
+        let server = self.server.impatient();
+        while let Some(lease) = self.unreleased.last().cloned() {
+            // A run that was claimed from here again has another lease.
+            if server.patiently(async |client, _| claims::give_back(client, &lease, 0).await).await.is_err() {
+                return;
+            }
+            self.unreleased.pop();
+        }
+    }
+
+    async fn prune(&self, before: SystemTime) -> Result<usize, Fault> {
+        let mut removed = 0;
+        loop {
+            let (more, may_go_on) = self.server.patiently(async |client, _| prune(client, before).await).await?;
+            removed += more;
+            if !may_go_on {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+impl Fault {
+    /// The same for another one that it happened to.
+    fn again(&self) -> Self {
+        match self {
+            Self::Store(trouble) => Self::Store(Trouble::clone(trouble)),
+            // Of more than one at once there is only this one.
+            Self::Alone(_) => Self::Alone(JournalError::Closed),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What only the journal in PostgreSQL has: a server.
+
+mod lost;
+mod opening;
+mod processes;
+mod queries;
+mod server;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use deadpool_postgres::tokio_postgres::{Error, NoTls, SimpleQueryMessage, SimpleQueryRow, connect};
+use step_machine::PostgresJournal;
+use step_machine::journal::{Append, Claim, Journal, Lease};
+
+use step_machine::event::Event;
+
+/// A journal of a test, in a schema of its own.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) schema: String,
+}
+
+impl Place {
+    /// On the server that tests share.
+    pub(crate) fn new() -> Self {
+        Self::at(server::shared().to_owned())
+    }
+
+    fn at(url: String) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let schema = format!("test {} {}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        Self { url, schema }
+    }
+
+    pub(crate) fn open(&self) -> PostgresJournal {
+        PostgresJournal::options().schema(&self.schema).open(&self.url).wait().unwrap()
+    }
+
+    /// The rows that a query finds, as text.
+    fn rows(&self, query: &str) -> Vec<String> {
+        let query = format!("SET search_path = \"{}\"; {query}", self.schema);
+        try_sql(&self.url, &query).unwrap_or_else(|error| panic!("{query}: {error:?}"))
+    }
+}
+
+/// What a server says to some statements, on a connection as any other program has it.
+fn try_sql(url: &str, statements: &str) -> Result<Vec<String>, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let text = |row: &SimpleQueryRow| {
+        let values: Vec<_> = (0..row.len()).map(|at| row.get(at).unwrap_or("-").to_owned()).collect();
+        values.join(" | ")
+    };
+    runtime.block_on(async {
+        let (client, connection) = connect(url, NoTls).await?;
+        let connection = tokio::spawn(connection);
+        let said = client.simple_query(statements).await?;
+        drop(client);
+        let _ = connection.await;
+        let rows = said.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(text(row)),
+            _ => None,
+        });
+        Ok(rows.collect())
+    })
+}
+
+fn claim(journal: &PostgresJournal, run: &str) -> Lease {
+    journal.claim(&Claim::of(run)).wait().unwrap().lease
+}
+
+fn append(journal: &PostgresJournal, lease: &Lease, events: &[Event]) {
+    journal.append(Append::new(lease, events)).wait().unwrap();
+}
