@@ -176,7 +176,7 @@ pub(crate) fn remove_parts(path: &Path) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         let found = entry.file_name().display().to_string();
-        if found.starts_with(&prefix) && found.ends_with(".part") {
+        if found.starts_with(&prefix) && entry.path().extension().is_some_and(|extension| extension == "part") {
             if entry.file_type()?.is_dir() {
                 remove_folder(&entry.path())?
             } else {

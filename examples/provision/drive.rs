@@ -47,12 +47,12 @@ impl Drive {
             // The machine only goes forward: what was to be taken back is the runner's, whoever began.
             Self::Machine if !kept.goes_back() => {
                 let machine = flow.machine(kept, ProvisionStep::machine()).exclusive(format!("{folder}"));
-                let machine = machine.input(&command.order).observe(saboteur);
+                let machine = machine.input(command.order).observe(saboteur);
                 machine::drive(command, machine, kept, rollback).await
             }
             _ => {
                 let runner = flow.runner(kept, ProvisionStep::run(command)).exclusive(format!("{folder}"));
-                let runner = runner.input(&command.order).observe(saboteur);
+                let runner = runner.input(command.order).observe(saboteur);
                 handler::drive(runner, rollback).await
             }
         }

@@ -63,7 +63,7 @@ pub(crate) fn serve(
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let listening = Listening { port: listener.local_addr()?.port(), pid: std::process::id() };
     let last_asked = Arc::new(Mutex::new(Instant::now()));
-    if !write_first(file, &listening)? {
+    if !write_first(file, listening)? {
         return Ok(());
     }
     let (file, wanted, asked) = (file.to_owned(), wanted.to_owned(), last_asked.clone());
@@ -79,9 +79,9 @@ pub(crate) fn serve(
 }
 
 /// Writes the file as a whole, unless it is there already; whether it was written.
-fn write_first(file: &Path, listening: &Listening) -> io::Result<bool> {
+fn write_first(file: &Path, listening: Listening) -> io::Result<bool> {
     let own = file.with_extension(format!("{}.new", listening.pid));
-    write_json(&own, listening)?;
+    write_json(&own, &listening)?;
     let linked = fs::hard_link(&own, file);
     fs::remove_file(&own)?;
     match linked {

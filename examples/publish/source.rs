@@ -78,7 +78,7 @@ impl Puller {
         for entry in folder.filter(|folder| folder.exists()).map(fs::read_dir).transpose()?.into_iter().flatten() {
             let entry = entry?;
             let found = entry.file_name().display().to_string();
-            if found.starts_with(&prefix) && found.ends_with(".part") {
+            if found.starts_with(&prefix) && entry.path().extension().is_some_and(|extension| extension == "part") {
                 remove(&entry.path())?;
             }
         }

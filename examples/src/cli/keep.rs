@@ -124,7 +124,7 @@ impl KeepError {
 }
 
 fn listed(runs: &[String]) -> String {
-    runs.iter().map(|run| format!("\n  {run}")).collect()
+    if runs.is_empty() { String::new() } else { format!("\n  {}", runs.join("\n  ")) }
 }
 
 impl KeepArgs {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use step_machine::event::{Event, RunResume, StepStatus, UndoStatus};
-use step_machine::{Plan, RunState, StepState, Undo};
+use step_machine::{RunState, StepState, Undo};
 
 use super::{Screen, Told, seconds};
 
@@ -12,8 +12,8 @@ impl<W: Write + Send> Screen<W> {
     /// Says which run goes on, how far it is, and what is settled already.
     pub(super) fn goes_on(&mut self, event: &Event, resume: &RunResume) {
         let (run, before) = (event.run.clone(), self.before.remove(&event.run));
-        let known = before.as_ref().map(|state| state.plan());
-        let Some(plan) = resume.plan.as_deref().or(known).map(Plan::clone) else { return };
+        let known = before.as_ref().map(RunState::plan);
+        let Some(plan) = resume.plan.as_deref().or(known).cloned() else { return };
         let parent = before.as_ref().and_then(|state| state.parent().cloned());
         let depth = parent.as_ref().map_or(0, |parent| self.enter(parent));
         if depth == 0 {
