@@ -178,9 +178,9 @@ pub(crate) fn remove_parts(path: &Path) -> io::Result<()> {
         let found = entry.file_name().display().to_string();
         if found.starts_with(&prefix) && entry.path().extension().is_some_and(|extension| extension == "part") {
             if entry.file_type()?.is_dir() {
-                remove_folder(&entry.path())?
+                remove_folder(&entry.path())?;
             } else {
-                gone(fs::remove_file(entry.path()))?
+                gone(fs::remove_file(entry.path()))?;
             }
         }
     }
