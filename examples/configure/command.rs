@@ -13,6 +13,7 @@ use step_machine_examples::steps::ConfigureStep;
 use step_machine_examples::steps::configure_step::{
     ConfigureFirewall, ConfigureSecurityUpdates, InstallDocker, InstallDockerCompose,
 };
+use step_machine_examples::tally::tally;
 use step_machine_examples::template;
 
 use crate::error::ConfigureError;
@@ -59,17 +60,20 @@ impl<'a> ConfigureCommand<'a> {
     }
 
     fn install(&self, package: &'static str, cx: &mut StepContext) -> Result<(), ConfigureError> {
+        tally(cx);
         let request = Request::Install { package: package.to_owned() };
         self.ask(request, cx, |source| ConfigureError::Install { package, source })
     }
 
     fn set_security_updates(&self, cx: &mut StepContext) -> Result<(), ConfigureError> {
+        tally(cx);
         let config = template::render(&self.site.templates(), "ansible/security-updates.conf.j2", &self.variables()?)?;
         let what = "security updates";
         self.ask(Request::SecurityUpdates { config }, cx, |source| ConfigureError::Configuration { what, source })
     }
 
     fn set_firewall(&self, cx: &mut StepContext) -> Result<(), ConfigureError> {
+        tally(cx);
         let rules = self.variables()?.firewall_rules;
         let what = "the firewall";
         self.ask(Request::Firewall { rules }, cx, |source| ConfigureError::Configuration { what, source })

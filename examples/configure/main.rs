@@ -11,7 +11,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
-use step_machine_examples::cli::{self, FlowArgs, SiteArgs, give_up};
+use step_machine_examples::cli::{self, FlowArgs, SiteArgs, no_run};
 use step_machine_examples::environment::Environment;
 use step_machine_examples::steps::ConfigureStep;
 
@@ -31,14 +31,17 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    configure(&cli.place, &cli.flow).unwrap_or_else(|error| give_up(&*error, cli::FAILED))
+    configure(&cli.place, &cli.flow).unwrap_or_else(|error| no_run(&*error))
 }
 
 /// Sets the instance up, and tells how that went.
 fn configure(place: &SiteArgs, flow: &FlowArgs<ConfigureStep>) -> Result<ExitCode, Box<dyn Error>> {
     let site = place.site()?;
     let environment = Environment::load(&site)?;
-    let mut machine = flow.machine(ConfigureStep::machine()).input(environment.instance());
+    let kept = flow.keep(site.root(), &|arguments| place.command_line("configure", arguments))?;
+    kept.supersede()?;
+    let machine = flow.machine(&kept, ConfigureStep::machine()).exclusive(environment.name());
+    let mut machine = machine.input(environment.instance());
     if let Some(step) = flow.fail_at {
         machine = machine.observe(Saboteur::new(step, &site));
     }
@@ -50,7 +53,7 @@ fn configure(place: &SiteArgs, flow: &FlowArgs<ConfigureStep>) -> Result<ExitCod
             Ok(code)
         }
         Err(failure) => {
-            flow.failed(&mut failure.into_context(), &site.traces());
+            flow.failed(&mut failure.into_context(), &site.traces(), &kept);
             Ok(ExitCode::from(cli::FAILED))
         }
     }

@@ -8,11 +8,12 @@ use step_machine::StepContext;
 use step_machine::process::Command;
 use step_machine_examples::cli::shown;
 use step_machine_examples::steps::{Archive, Backup, DeployStepHandler, Release, Service, deploy_step};
+use step_machine_examples::tally::tally;
 use step_machine_examples::{instance, template};
 
 use crate::error::{At, DeployError};
 use crate::http;
-use crate::place::{Identity, Place, Swap, gone, read, set_mode, write};
+use crate::place::{Identity, Place, Swap, gone, part, read, remove_folder, remove_parts, set_mode, write};
 use crate::registry::Manifest;
 use crate::service;
 
@@ -39,6 +40,7 @@ impl DeployStepHandler for Deployer {
     type Error = DeployError;
 
     async fn validate_environment(&self, cx: &mut StepContext) -> Result<(), DeployError> {
+        tally(cx);
         let tar = cx.command(Command::new("tar").arg("--version")).await?;
         cx.message(tar.stdout().end().lines().next().unwrap_or_default().to_owned());
         for folder in [self.place.releases(), self.place.backups(), self.place.downloads()] {
@@ -53,19 +55,24 @@ impl DeployStepHandler for Deployer {
     }
 
     async fn backup_current_version(&self, cx: &mut StepContext) -> Result<Backup, DeployError> {
+        tally(cx);
         // Where it was there a moment ago and is not any more, `tar` says so.
         let folder = self.place.current().unwrap_or_else(|| self.place.releases().join("nothing"));
         let archive = self.place.backups().join(format!("{}.tar.gz", name(&folder)));
         // The system's `tar`, and not a crate: it is on every system, packs what an administrator unpacks by hand, and
         // says each file as it comes to it.
-        cx.command(Command::new("tar").arg("-czvf").arg(&archive).arg("-C").arg(&folder).arg(".")).await?;
+        let part = part(&archive, cx.attempt());
+        cx.command(Command::new("tar").arg("-czvf").arg(&part).arg("-C").arg(&folder).arg(".")).await?;
         // Its configuration is for the owner alone, and so is what it is packed in.
-        set_mode(&archive, 0o600).at(&archive)?;
+        set_mode(&part, 0o600).at(&part)?;
+        fs::rename(&part, &archive).at(&archive)?;
+        remove_parts(&archive).at(&archive)?;
         cx.message(shown(&archive).to_string());
         Ok(Backup { folder, archive })
     }
 
     async fn download(&self, cx: &mut StepContext) -> Result<Archive, DeployError> {
+        tally(cx);
         let entry = self.entry().await?;
         let file = self.place.downloads().join(&entry.file);
         let part = file.with_extension("part");
@@ -78,31 +85,37 @@ impl DeployStepHandler for Deployer {
         Ok(Archive { file, checksum })
     }
 
-    async fn undo_download(&self, _: &mut StepContext, output: Option<&Archive>) -> Result<(), DeployError> {
-        let file = match output {
-            Some(archive) => archive.file.clone(),
-            None => self.place.downloads().join(format!("{}-{}.tar.part", self.identity.app, self.version)),
-        };
-        gone(fs::remove_file(&file)).at(file)
+    async fn undo_download(&self, cx: &mut StepContext, output: Option<&Archive>) -> Result<(), DeployError> {
+        let file = self.place.downloads().join(format!("{}-{}.tar.gz", self.identity.app, self.version));
+        let part = file.with_extension("part");
+        gone(fs::remove_file(&part)).at(part)?;
+        // Without an output only a process that died may have come so far.
+        if output.is_some() || cx.interrupted() { gone(fs::remove_file(&file)).at(file) } else { Ok(()) }
     }
 
     async fn extract(&self, cx: &mut StepContext, download: &Archive) -> Result<Release, DeployError> {
-        let (part, folder) = (self.part(), self.free_folder());
-        gone(fs::remove_dir_all(&part)).at(&part)?;
+        tally(cx);
+        let folder = self.free_folder();
+        let part = part(&folder, cx.attempt());
+        remove_parts(&folder).at(&folder)?;
         fs::create_dir(&part).at(&part)?;
         cx.command(Command::new("tar").arg("-xzvf").arg(&download.file).arg("-C").arg(&part)).await?;
-        gone(fs::remove_dir_all(&folder)).at(&folder)?;
+        remove_folder(&folder).at(&folder)?;
         fs::rename(&part, &folder).at(&folder)?;
+        remove_parts(&folder).at(&folder)?;
         cx.message(shown(&folder).to_string());
         Ok(Release { folder })
     }
 
-    async fn undo_extract(&self, _: &mut StepContext, output: Option<&Release>) -> Result<(), DeployError> {
-        let folder = output.map_or_else(|| self.part(), |release| release.folder.clone());
-        gone(fs::remove_dir_all(&folder)).at(folder)
+    async fn undo_extract(&self, cx: &mut StepContext, output: Option<&Release>) -> Result<(), DeployError> {
+        let folder = output.map_or_else(|| self.free_folder(), |release| release.folder.clone());
+        remove_parts(&folder).at(&folder)?;
+        // Without an output only a process that died may have come so far.
+        if output.is_some() || cx.interrupted() { remove_folder(&folder).at(folder) } else { Ok(()) }
     }
 
     async fn configure(&self, cx: &mut StepContext, extract: &Release) -> Result<(), DeployError> {
+        tally(cx);
         let manifest = manifest(&extract.folder)?;
         let Identity { app, address, token } = &self.identity;
         let warm_up_ms = manifest.warm_up_ms;
@@ -114,6 +127,7 @@ impl DeployStepHandler for Deployer {
     }
 
     async fn set_permissions(&self, cx: &mut StepContext, extract: &Release) -> Result<(), DeployError> {
+        tally(cx);
         let modes = manifest(&extract.folder)?.modes;
         for (file, mode) in &modes {
             let path = extract.folder.join(file);
@@ -126,11 +140,13 @@ impl DeployStepHandler for Deployer {
     }
 
     async fn start_service(&self, cx: &mut StepContext, extract: &Release) -> Result<Service, DeployError> {
+        tally(cx);
         let (place, identity) = (&self.place, &self.identity);
-        // First: what the undo goes by.
-        let was_up = place.wanted().exists();
-        let swap = Swap { run: cx.run().to_string(), folder: place.current(), was_up };
-        write(&place.swap(), &swap).at(place.swap())?;
+        // First: what the undo goes by. An attempt whose process died may have swapped already, and written this before.
+        if self.swap(cx)?.is_none() {
+            let swap = Swap { run: cx.run().to_string(), folder: place.current(), was_up: place.wanted().exists() };
+            write(&place.swap(), &swap).at(place.swap())?;
+        }
         service::stop(place, identity).await.map_err(DeployError::Stop)?;
         place.set_current(Some(&extract.folder)).at(place.root())?;
         self.start(&extract.folder).await?;
@@ -140,9 +156,8 @@ impl DeployStepHandler for Deployer {
 
     async fn undo_start_service(&self, cx: &mut StepContext, _: Option<&Service>) -> Result<(), DeployError> {
         let place = &self.place;
-        let swap: Option<Swap> = read(&place.swap()).at(place.swap())?;
-        // Without one of this run the step did not come to change anything.
-        let Some(swap) = swap.filter(|swap| swap.run == cx.run().to_string()) else { return Ok(()) };
+        // Without one of this run the step did not come to change anything, or all is taken back already.
+        let Some(swap) = self.swap(cx)? else { return Ok(()) };
         service::stop(place, &self.identity).await.map_err(DeployError::Stop)?;
         // A backup that cannot be read is as good as none: the folder is still there.
         if let Ok(Some(backup)) = cx.output(deploy_step::BackupCurrentVersion) {
@@ -157,6 +172,7 @@ impl DeployStepHandler for Deployer {
     }
 
     async fn health_check(&self, cx: &mut StepContext, start_service: &Service) -> Result<(), DeployError> {
+        tally(cx);
         let url = format!("http://{}{}", start_service.address, self.health_check);
         let answer = http::get(start_service.address, "GET", &self.health_check).await;
         let answer = answer.map_err(|source| DeployError::Silent { url: url.clone(), source })?;
@@ -174,9 +190,10 @@ impl Deployer {
         started.map_err(|source| DeployError::Start { folder: folder.to_owned(), source })
     }
 
-    /// Where the archive is unpacked to.
-    fn part(&self) -> PathBuf {
-        self.place.releases().join(format!(".{}.part", self.version))
+    /// What this run has taken the place of, if it has come so far.
+    fn swap(&self, cx: &StepContext) -> Result<Option<Swap>, DeployError> {
+        let swap: Option<Swap> = read(&self.place.swap()).at(self.place.swap())?;
+        Ok(swap.filter(|swap| swap.run == cx.run().to_string()))
     }
 
     /// The folder of the new release: not the one that the service runs from.
@@ -189,7 +206,7 @@ impl Deployer {
 
 /// Puts the folder back as it was when it was packed.
 async fn restore(backup: &Backup, cx: &mut StepContext) -> Result<(), DeployError> {
-    gone(fs::remove_dir_all(&backup.folder)).at(&backup.folder)?;
+    remove_folder(&backup.folder).at(&backup.folder)?;
     fs::create_dir_all(&backup.folder).at(&backup.folder)?;
     // With the rights that it had.
     cx.command(Command::new("tar").arg("-xpzvf").arg(&backup.archive).arg("-C").arg(&backup.folder)).await?;

@@ -19,10 +19,9 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use clap::Parser;
-use serde_json::json;
 use step_machine::runner::NotSkippable;
 use step_machine::{Cause, Failure, Report, Runner};
-use step_machine_examples::cli::{self, complain, give_up, shown, tell};
+use step_machine_examples::cli::{self, Kept, complain, no_run, shown, tell};
 use step_machine_examples::steps::DeployStep;
 
 use deployer::Deployer;
@@ -44,53 +43,48 @@ fn main() -> ExitCode {
         }
         Some(Other::Registry { folder }) => registry::serve(&folder).map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
-    ended.unwrap_or_else(|error| give_up(&*error, cli::FAILED))
+    ended.unwrap_or_else(|error| no_run(&*error))
 }
 
 /// Deploys, and tells how that went.
 fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let place = Place::at(&options.place.dir)?;
-    if let Some(reason) = not_here(&place, &options.app)? {
-        complain(&format!("error: {} {reason}; name another folder with --deploy-path", shown(place.root())));
-        return Ok(ExitCode::from(cli::USAGE));
-    }
     if options.driven.plan.is_some() {
         return plan(options, place);
     }
-    // Until this function ends.
-    let Some(_lock) = place.lock()? else {
-        complain(&format!("error: another deployment to {} is under way", shown(place.root())));
-        return Ok(ExitCode::from(cli::FAILED));
-    };
-    if !registry::has(&place, &options.app, &options.version)? {
-        registry::release(&place, &options.app, &options.version, registry::Nature::default())?;
-        options.flow.say(&format!("released {} {} to the registry", options.app, options.version));
+    if !place.is_ours()? {
+        return Ok(wrong_folder(&place, "holds something else"));
+    }
+    let kept = options.flow.keep(place.root(), &|arguments| options.place.command_line(arguments))?;
+    let order = kept.input()?.unwrap_or_else(|| options.order(&place));
+    if let Some(reason) = not_here(&place, &order.app)? {
+        return Ok(wrong_folder(&place, &reason));
+    }
+    kept.supersede()?;
+    if !registry::has(&place, &order.app, &order.version)? {
+        registry::release(&place, &order.app, &order.version, registry::Nature::default())?;
+        options.flow.say(&format!("released {} {} to the registry", order.app, order.version));
     }
     // Ends when this function does.
     let server = registry::Server::start(&place)?;
-    let deployer = options.deployer(place.identify(&options.app)?, place, server.address);
+    let deployer = order.deployer(place.identify(&order.app)?, place, server.address);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let saboteur = Saboteur::new(options.flow.fail_at, &deployer);
     let sabotaged = saboteur.has_acted();
-    let run = skipped(options.driven.runner(&options.flow, DeployStep::run(&deployer)), options)?;
-    let run = run.input(input(&deployer)).observe(saboteur).ctrl_c();
+    let run = skipped(options.driven.runner(&options.flow, &kept, DeployStep::run(&deployer)), options)?;
+    // One deployment of an application at a time.
+    let run = run.exclusive(&*order.app).input(&order).observe(saboteur).ctrl_c();
     let ended = runtime.block_on(cli::with_word_of_ctrl_c(run));
-    let code = settle(ended, &deployer, options);
+    let code = settle(ended, &deployer, &kept, options);
     if options.flow.fail_at.is_some() && !sabotaged.load(Ordering::Acquire) {
         complain("--fail-at had no effect: the step did not run");
     }
     Ok(code)
 }
 
-/// What the run works on; the token is nobody else's business.
-fn input(deployer: &Deployer) -> serde_json::Value {
-    json!({
-        "app": deployer.identity.app,
-        "version": deployer.version,
-        "deploy_path": deployer.place.root(),
-        "health_check": deployer.health_check,
-        "address": deployer.identity.address,
-    })
+fn wrong_folder(place: &Place, reason: &str) -> ExitCode {
+    complain(&format!("error: {} {reason}; name another folder with --deploy-path", shown(place.root())));
+    ExitCode::from(cli::USAGE)
 }
 
 /// Why this folder is not one to deploy `app` to.
@@ -104,8 +98,9 @@ fn plan(options: &Options, place: Place) -> Result<ExitCode, Box<dyn Error>> {
     // Nothing is asked of the registry and the service: where they are does not matter.
     let nowhere = (std::net::Ipv4Addr::UNSPECIFIED, 0).into();
     let identity = Identity { app: options.app.clone(), address: nowhere, token: String::new() };
-    let deployer = options.deployer(identity, place, nowhere);
-    let run = skipped(options.driven.runner(&options.flow, DeployStep::run(&deployer)), options)?;
+    let deployer = options.order(&place).deployer(identity, place, nowhere);
+    let run = options.driven.runner(&options.flow, &Kept::nothing(), DeployStep::run(&deployer));
+    let run = skipped(run, options)?;
     tell(&options.driven.plan.unwrap_or_default().write(&run.plan())?);
     Ok(ExitCode::SUCCESS)
 }
@@ -119,7 +114,12 @@ fn skipped<'h>(
 }
 
 /// Tells how the run went, and what answers now.
-fn settle(ended: Result<Report<DeployStep>, DeployFailure>, deployer: &Deployer, options: &Options) -> ExitCode {
+fn settle(
+    ended: Result<Report<DeployStep>, DeployFailure>,
+    deployer: &Deployer,
+    kept: &Kept,
+    options: &Options,
+) -> ExitCode {
     let failure = match ended {
         Ok(report) => {
             let code = options.flow.completed(&report);
@@ -130,7 +130,7 @@ fn settle(ended: Result<Report<DeployStep>, DeployFailure>, deployer: &Deployer,
         Err(failure) => failure,
     };
     let (mut context, cause) = failure.into_parts();
-    options.flow.failed(&mut context, &deployer.place.traces());
+    options.flow.failed(&mut context, &deployer.place.traces(), kept);
     complain(&what_answers(deployer));
     if !options.driven.rolls_back() {
         complain(&format!("nothing was taken back; end it: {}", options.place.command_line("stop")));
@@ -152,8 +152,7 @@ fn what_answers(deployer: &Deployer) -> String {
 fn release(app: &str, version: &str, nature: registry::Nature, place: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
     let place = Place::at(&place.dir)?;
     if let Some(reason) = not_here(&place, app)? {
-        complain(&format!("error: {} {reason}; name another folder with --deploy-path", shown(place.root())));
-        return Ok(ExitCode::from(cli::USAGE));
+        return Ok(wrong_folder(&place, &reason));
     }
     registry::release(&place, app, version, nature)?;
     tell(&format!("released {app} {version} to {}", shown(&place.registry())));

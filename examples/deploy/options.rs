@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use serde::{Deserialize, Serialize};
 use step_machine_examples::cli::{self, DrivenArgs, FlowArgs};
 use step_machine_examples::steps::DeployStep;
 
@@ -20,7 +21,7 @@ const VERSION: &str = "1.0.0";
 ///
 /// Exit codes: 0 completed, 1 failed, 2 wrong usage, 3 completed with warnings under --strict, 130 cancelled by Ctrl-C.
 /// A failed or cancelled deployment is taken back: the version before answers again. The first Ctrl-C lets the running
-/// step finish, the second one cuts it off.
+/// step finish, the second one cuts it off. One whose process died goes on with --resume.
 /// A version that is not in the registry yet is made and released on the way; `deploy release` makes special ones. The
 /// service goes on until `deploy stop`, until its folder is removed, or for four hours.
 #[derive(Parser)]
@@ -35,7 +36,7 @@ pub(crate) struct Cli {
 #[derive(Args)]
 pub(crate) struct Options {
     /// The application
-    #[arg(default_value = APP, value_parser = name, requires = "version")]
+    #[arg(default_value = APP, value_parser = name, requires = "version", conflicts_with = "resume")]
     pub(crate) app: String,
     /// The version
     #[arg(default_value = VERSION, value_parser = name)]
@@ -43,7 +44,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// The path of the URL that is asked whether the new version is well
-    #[arg(long, value_name = "PATH", default_value = "/health", value_parser = url_path)]
+    #[arg(long, value_name = "PATH", default_value = "/health", value_parser = url_path, conflicts_with = "resume")]
     pub(crate) health_check: String,
     #[command(flatten)]
     pub(crate) flow: FlowArgs<DeployStep>,
@@ -86,7 +87,23 @@ pub(crate) enum Other {
     Registry { folder: PathBuf },
 }
 
+/// What is deployed, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) app: String,
+    pub(crate) version: String,
+    pub(crate) deploy_path: PathBuf,
+    pub(crate) health_check: String,
+}
+
 impl Options {
+    pub(crate) fn order(&self, place: &Place) -> Order {
+        let (app, version, health_check) = (self.app.clone(), self.version.clone(), self.health_check.clone());
+        Order { app, version, deploy_path: place.root().to_owned(), health_check }
+    }
+}
+
+impl Order {
     pub(crate) fn deployer(&self, identity: Identity, place: Place, registry: SocketAddr) -> Deployer {
         let (version, health_check) = (self.version.clone(), self.health_check.clone());
         Deployer { place, identity, version, health_check, registry }

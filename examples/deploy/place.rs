@@ -1,11 +1,12 @@
 //! The folder that is deployed to, and what is where in it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use step_machine_examples::cli::is_journal;
 use step_machine_examples::instance::{free_port, new_token};
 use step_machine_examples::site;
 
@@ -100,17 +101,6 @@ impl Place {
         fs::rename(new, self.link())
     }
 
-    /// Keeps other deployments away as long as the file is open, or its process lives; `None` where one is under way.
-    pub(crate) fn lock(&self) -> io::Result<Option<File>> {
-        fs::create_dir_all(&self.root)?;
-        let file = File::create(self.root.join("deploy.lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-
     /// What is known from an earlier deployment.
     pub(crate) fn identity(&self) -> io::Result<Option<Identity>> {
         read(&self.identity_file())
@@ -122,7 +112,7 @@ impl Place {
             Ok(entries) => {
                 let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
                 Ok(self.identity_file().exists()
-                    || names.all(|name| name.is_ok_and(|name| name == "registry" || name == "deploy.lock")))
+                    || names.all(|name| name.is_ok_and(|name| name == "registry" || is_journal(&name))))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
@@ -161,6 +151,47 @@ pub(crate) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 /// What is removed may be gone already.
 pub(crate) fn gone(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+/// Removes a folder with all that is in it, also where a process whose parent was killed still adds to it.
+pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
+    let mut left = 20;
+    loop {
+        match gone(fs::remove_dir_all(path)) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && left > 0 => left -= 1,
+            removed => return removed,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// Removes what earlier attempts have left of making `path` ready: those files and folders that [`part`] names.
+pub(crate) fn remove_parts(path: &Path) -> io::Result<()> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let prefix = format!(".{}.", name.display());
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let found = entry.file_name().display().to_string();
+        if found.starts_with(&prefix) && entry.path().extension().is_some_and(|extension| extension == "part") {
+            if entry.file_type()?.is_dir() {
+                remove_folder(&entry.path())?;
+            } else {
+                gone(fs::remove_file(entry.path()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where an attempt makes `path` ready: a place of its own, as a command of an attempt whose process was killed may still
+/// be writing to that one's.
+pub(crate) fn part(path: &Path, attempt: u32) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    path.with_file_name(format!(".{}.{attempt}.part", name.display()))
 }
 
 /// Sets the rights of a file or folder.

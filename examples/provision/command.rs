@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use step_machine::StepContext;
 use step_machine::process::Command;
-use step_machine_examples::instance::{self, Client, Request};
+use step_machine_examples::instance::{self, Client, Request, UserData};
 use step_machine_examples::site::Site;
 use step_machine_examples::steps::InstanceInfo;
+use step_machine_examples::tally::tally;
 use step_machine_examples::template;
 
 use crate::error::ProvisionError;
@@ -23,27 +24,47 @@ const OUTCOMES: [&str; 5] = ["OpenTofu has been", "Success!", "Plan:", "Apply co
 /// Why [`CloudInitWait`](step_machine_examples::steps::ProvisionStep::CloudInitWait) is skipped.
 pub(crate) const NOT_WANTED: &str = "nobody wants to wait for it";
 
+/// How long another `tofu` may keep the state for itself: one whose parent was killed comes to its end first.
+const LOCK_TIMEOUT: &str = "-lock-timeout=10s";
+
 /// Brings up one instance.
 pub(crate) struct ProvisionCommand {
     pub(crate) site: Site,
     pub(crate) name: String,
     pub(crate) port: u16,
     pub(crate) token: String,
-    /// How long the first boot of the instance takes.
-    pub(crate) boot_seconds: u64,
-    pub(crate) wait_for_cloud_init: bool,
+    pub(crate) order: Order,
     /// This program, which is also what OpenTofu runs to start the instance.
     pub(crate) program: PathBuf,
 }
 
+/// What is asked for, as a run that goes on finds it in its journal.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// Whether the first boot is waited for.
+    pub(crate) cloud_init: bool,
+    /// How long the first boot of the instance takes.
+    pub(crate) boot_seconds: u64,
+}
+
 impl ProvisionCommand {
-    pub(crate) fn render_tofu(&self) -> Result<(), ProvisionError> {
+    /// The port and the secret are those that are rendered already, where a run goes on.
+    pub(crate) fn new(name: &str, site: Site, program: PathBuf, order: Order) -> std::io::Result<Self> {
+        let (port, token) = match UserData::read(&site.user_data()) {
+            Ok(rendered) => (rendered.port, rendered.token),
+            Err(_) => (instance::free_port()?, instance::new_token()),
+        };
+        Ok(Self { site, name: name.to_owned(), port, token, order, program })
+    }
+
+    pub(crate) fn render_tofu(&self, cx: &StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         let variables = TofuVariables {
             name: &self.name,
             ip: Ipv4Addr::LOCALHOST.into(),
             port: self.port,
             token: &self.token,
-            boot_seconds: self.boot_seconds,
+            boot_seconds: self.order.boot_seconds,
             program: self.program.display().to_string(),
             user_data: self.site.user_data().display().to_string(),
             folder: self.site.instance().display().to_string(),
@@ -54,22 +75,31 @@ impl ProvisionCommand {
     }
 
     pub(crate) async fn init(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         self.tofu("init", &["-input=false"], cx).await
     }
 
     pub(crate) async fn validate(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         self.tofu("validate", &[], cx).await
     }
 
     pub(crate) async fn plan(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         self.tofu("plan", &["-input=false", "-out=instance.tfplan"], cx).await
     }
 
     pub(crate) async fn apply(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
-        self.tofu("apply", &["-input=false", "instance.tfplan"], cx).await
+        tally(cx);
+        // What an attempt before has created, or half created, is not what the plan was made for.
+        if cx.interrupted() {
+            self.run_tofu("plan", &["-input=false", LOCK_TIMEOUT, "-out=instance.tfplan"], cx).await?;
+        }
+        self.tofu("apply", &["-input=false", LOCK_TIMEOUT, "instance.tfplan"], cx).await
     }
 
     pub(crate) async fn instance(&self, cx: &mut StepContext) -> Result<InstanceInfo, ProvisionError> {
+        tally(cx);
         let outputs = self.run_tofu("output", &["-json"], cx).await?;
         let outputs: Outputs = serde_json::from_str(&outputs).map_err(ProvisionError::Outputs)?;
         let instance = InstanceInfo { name: outputs.name.value, ip: outputs.ip.value, port: outputs.port.value };
@@ -77,7 +107,8 @@ impl ProvisionCommand {
         Ok(instance)
     }
 
-    pub(crate) fn render_ansible(&self, instance: &InstanceInfo) -> Result<(), ProvisionError> {
+    pub(crate) fn render_ansible(&self, instance: &InstanceInfo, cx: &StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         let variables = AnsibleVariables { instance, token: &self.token };
         self.render("Ansible", "ansible/inventory.json", &variables)?;
         self.render("Ansible", "ansible/variables.json", &variables)
@@ -85,6 +116,7 @@ impl ProvisionCommand {
 
     /// Waits on this thread, for a second at most.
     pub(crate) fn connect(&self, instance: &InstanceInfo, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         let address = instance.address();
         let greeting = Client::new(address, &*self.token).greeting();
         cx.message(greeting.map_err(|source| ProvisionError::Unreachable { address, source })?);
@@ -92,6 +124,7 @@ impl ProvisionCommand {
     }
 
     pub(crate) async fn first_boot(&self, instance: &InstanceInfo, cx: &mut StepContext) -> Result<(), ProvisionError> {
+        tally(cx);
         let client = Client::new(instance.address(), &*self.token);
         let answer = tokio::time::timeout(FIRST_BOOT, client.ask_async(Request::FirstBoot)).await;
         let answer = answer.map_err(|_| ProvisionError::FirstBootTimeout { limit: FIRST_BOOT })?;
@@ -100,7 +133,7 @@ impl ProvisionCommand {
     }
 
     pub(crate) async fn destroy(&self, cx: &mut StepContext) -> Result<(), ProvisionError> {
-        self.tofu("destroy", &["-input=false", "-auto-approve"], cx).await?;
+        self.tofu("destroy", &["-input=false", "-auto-approve", LOCK_TIMEOUT], cx).await?;
         // OpenTofu itself leaves out the destroy-time provisioners of a resource that it had only half created.
         instance::stop(&self.site.user_data()).map_err(ProvisionError::Leftover)
     }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use clap::ValueEnum;
 use step_machine::{FailureContext, Report};
-use step_machine_examples::cli::FlowArgs;
+use step_machine_examples::cli::{FlowArgs, Kept};
 use step_machine_examples::steps::{InstanceInfo, ProvisionStep};
 
 use crate::command::ProvisionCommand;
@@ -36,16 +36,23 @@ impl Drive {
         self,
         command: &ProvisionCommand,
         flow: &FlowArgs<ProvisionStep>,
+        kept: &Kept,
         rollback: bool,
     ) -> Result<Outcome, Box<dyn Error>> {
-        let (input, saboteur) = (command.site.root(), Saboteur::new(flow.fail_at, command));
+        if let Some(failure) = kept.was_taken_back() {
+            return Ok(Outcome::Failed(failure));
+        }
+        let (folder, saboteur) = (command.site.root().display(), Saboteur::new(flow.fail_at, command));
         match self {
-            Self::Machine => {
-                let machine = flow.machine(ProvisionStep::machine()).input(input).observe(saboteur);
-                machine::drive(command, machine, rollback).await
+            // The machine only goes forward: what was to be taken back is the runner's, whoever began.
+            Self::Machine if !kept.goes_back() => {
+                let machine = flow.machine(kept, ProvisionStep::machine()).exclusive(format!("{folder}"));
+                let machine = machine.input(command.order).observe(saboteur);
+                machine::drive(command, machine, kept, rollback).await
             }
-            Self::Runner => {
-                let runner = flow.runner(ProvisionStep::run(command)).input(input).observe(saboteur);
+            _ => {
+                let runner = flow.runner(kept, ProvisionStep::run(command)).exclusive(format!("{folder}"));
+                let runner = runner.input(command.order).observe(saboteur);
                 handler::drive(runner, rollback).await
             }
         }

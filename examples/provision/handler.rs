@@ -19,8 +19,8 @@ type Result<T> = std::result::Result<T, ProvisionError>;
 impl ProvisionStepHandler for ProvisionCommand {
     type Error = ProvisionError;
 
-    async fn render_open_tofu_templates(&self, _: &mut StepContext) -> Result<()> {
-        self.render_tofu()
+    async fn render_open_tofu_templates(&self, cx: &mut StepContext) -> Result<()> {
+        self.render_tofu(cx)
     }
 
     async fn open_tofu_init(&self, cx: &mut StepContext) -> Result<()> {
@@ -47,8 +47,8 @@ impl ProvisionStepHandler for ProvisionCommand {
         self.instance(cx).await
     }
 
-    async fn render_ansible_templates(&self, _: &mut StepContext, instance: &InstanceInfo) -> Result<()> {
-        self.render_ansible(instance)
+    async fn render_ansible_templates(&self, cx: &mut StepContext, instance: &InstanceInfo) -> Result<()> {
+        self.render_ansible(instance, cx)
     }
 
     async fn wait_ssh_connectivity(&self, cx: &mut StepContext, instance: &InstanceInfo) -> Result<()> {
@@ -56,7 +56,7 @@ impl ProvisionStepHandler for ProvisionCommand {
     }
 
     async fn skip_cloud_init_wait(&self, _: &mut StepContext) -> Result<Option<String>> {
-        Ok((!self.wait_for_cloud_init).then(|| NOT_WANTED.to_owned()))
+        Ok((!self.order.cloud_init).then(|| NOT_WANTED.to_owned()))
     }
 
     async fn cloud_init_wait(&self, cx: &mut StepContext, instance: &InstanceInfo) -> Result<()> {

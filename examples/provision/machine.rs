@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use step_machine::event::{EventType, FailureRecord, Kind};
 use step_machine::observe::{Callbacks, callbacks};
 use step_machine::{Failure, FailureContext, MachineBuilder, Report, StepContext};
+use step_machine_examples::cli::Kept;
 use step_machine_examples::steps::provision_step::{
     CloudInitWait, GetInstanceInfo, OpenTofuApply, OpenTofuInit, OpenTofuPlan, OpenTofuValidate,
     RenderAnsibleTemplates, RenderOpenTofuTemplates, WaitSshConnectivity,
@@ -25,6 +26,7 @@ type Completed = (Report<ProvisionStep>, InstanceInfo);
 pub(crate) async fn drive(
     command: &ProvisionCommand,
     machine: MachineBuilder<ProvisionStep>,
+    kept: &Kept,
     rollback: bool,
 ) -> Result<Outcome, Box<dyn Error>> {
     let last = LastFailure::default();
@@ -44,10 +46,12 @@ pub(crate) async fn drive(
         Ok(Err(failure)) => Ok(Outcome::Failed(failure.into_context())),
         Err(signal) => {
             signal?;
+            let failure = last.context()?;
             if rollback {
                 command.site.clear()?;
+                kept.give_up(&failure.record().run, "what it had made was removed after a Ctrl-C")?;
             }
-            Ok(Outcome::Cancelled(last.context()?))
+            Ok(Outcome::Cancelled(failure))
         }
     }
 }
@@ -58,16 +62,16 @@ async fn execute(
     machine: MachineBuilder<ProvisionStep>,
 ) -> Result<Completed, Failure<ProvisionStep, ProvisionError>> {
     let run = machine.begin()?;
-    let run = run.step(RenderOpenTofuTemplates, |_| command.render_tofu())?;
+    let run = run.step(RenderOpenTofuTemplates, |cx| command.render_tofu(cx))?;
     let run = run.step_async(OpenTofuInit, async |cx| command.init(cx).await).await?;
     let run = run.step_async(OpenTofuValidate, async |cx| command.validate(cx).await).await?;
     let run = run.step_async(OpenTofuPlan, async |cx| command.plan(cx).await).await?;
     let run = run.step_async(OpenTofuApply, async |cx| command.apply(cx).await).await?;
     let (run, instance) = run.step_async(GetInstanceInfo, async |cx| command.instance(cx).await).await?;
-    let run = run.step(RenderAnsibleTemplates, |_| command.render_ansible(&instance))?;
+    let run = run.step(RenderAnsibleTemplates, |cx| command.render_ansible(&instance, cx))?;
     // Waits on this thread, for a few seconds at most; a Ctrl-C takes effect at the next `await`, if it comes to one.
     let run = run.step_retry(WaitSshConnectivity, |cx| command.connect(&instance, cx))?;
-    let run = if command.wait_for_cloud_init {
+    let run = if command.order.cloud_init {
         run.step_async(CloudInitWait, async |cx| command.first_boot(&instance, cx).await).await?
     } else {
         run.skip(CloudInitWait, NOT_WANTED)

@@ -16,24 +16,25 @@ mod machine;
 mod sabotage;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use step_machine::event::RunStatus;
-use step_machine_examples::cli::{self, FlowArgs, SiteArgs, complain, give_up, shown, tell};
+use step_machine_examples::cli::{self, FlowArgs, Kept, SiteArgs, complain, give_up, no_run, shown, tell};
 use step_machine_examples::environment::{Environment, Provisioning};
 use step_machine_examples::site::Site;
 use step_machine_examples::steps::ProvisionStep;
 use step_machine_examples::{instance, tofu};
 
-use command::ProvisionCommand;
+use command::{Order, ProvisionCommand};
 use drive::{Drive, Outcome};
 
 /// Bring up an instance on this machine: a folder and a server on a loopback port.
 ///
 /// Exit codes: 0 completed, 1 failed, 2 wrong usage, 3 completed with warnings under --strict, 130 cancelled by Ctrl-C.
-/// An instance that is there already is replaced, and what a failed or cancelled run has created is removed.
+/// An instance that is there already is replaced, and what a failed or cancelled run has created is removed. A run whose
+/// process died goes on with --resume.
 /// `configure` sets the instance up, `provision destroy` ends it; it also ends when its folder is removed, or when
 /// nobody asked it anything for 15 minutes.
 #[derive(Parser)]
@@ -96,7 +97,7 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     match cli.other {
-        None => provision(&cli.flow, &cli.options).unwrap_or_else(|error| give_up(&*error, cli::FAILED)),
+        None => provision(&cli.flow, &cli.options).unwrap_or_else(|error| no_run(&*error)),
         Some(Other::Destroy { site }) => end(destroy(&site)),
         Some(Other::Instance { verb: Verb::Start, user_data }) => end(instance::start(&user_data)),
         Some(Other::Instance { verb: Verb::Serve, user_data }) => end(instance::serve(&user_data)),
@@ -117,20 +118,38 @@ fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCo
         complain("error: there is no `tofu` on the PATH; without --tofu a built-in stand-in is used");
         return Ok(ExitCode::from(cli::USAGE));
     };
-    let environment = Environment::new("web-1", &site)?;
-    site.prepare(&tofu)?;
-    let command = ProvisionCommand {
-        name: environment.name().to_owned(),
-        port: instance::free_port()?,
-        token: instance::new_token(),
-        boot_seconds: options.boot_seconds,
-        wait_for_cloud_init: !options.no_cloud_init,
-        program,
-        site,
-    };
+    let kept = flow.keep(site.root(), &|arguments| options.again(arguments))?;
+    let (environment, order) = begin(&site, &kept, &tofu, options)?;
+    let command = ProvisionCommand::new(environment.name(), site, program, order)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(options.drive.run(&command, flow, !options.no_rollback));
-    settle(outcome?, environment, &command.site, flow, options)
+    let outcome = runtime.block_on(options.drive.run(&command, flow, &kept, !options.no_rollback));
+    settle(outcome?, environment, &command.site, flow, &kept, options)
+}
+
+/// The environment, in a folder that is ready for a new run, or as the run that goes on has left it.
+fn begin(
+    site: &Site,
+    kept: &Kept,
+    tofu: &Path,
+    options: &Options,
+) -> Result<(Environment<Provisioning>, Order), Box<dyn Error>> {
+    let given = Order { cloud_init: !options.no_cloud_init, boot_seconds: options.boot_seconds };
+    if let Some(order) = kept.input()? {
+        return Ok((Environment::resumed(site)?, order));
+    }
+    // Before anything of the run before is removed: it may be under way.
+    kept.supersede()?;
+    let environment = Environment::new("web-1", site)?;
+    site.prepare(tofu)?;
+    Ok((environment, given))
+}
+
+impl Options {
+    /// What a person types to run the same with other arguments.
+    fn again(&self, arguments: &str) -> String {
+        let drive = if self.drive == Drive::Runner { "--drive runner " } else { "" };
+        self.place.command_line("provision", &format!("{drive}{arguments}"))
+    }
 }
 
 /// Saves the environment in its new state and tells how the run went.
@@ -139,6 +158,7 @@ fn settle(
     environment: Environment<Provisioning>,
     site: &Site,
     flow: &FlowArgs<ProvisionStep>,
+    kept: &Kept,
     options: &Options,
 ) -> Result<ExitCode, Box<dyn Error>> {
     let (mut failure, code) = match outcome {
@@ -154,7 +174,7 @@ fn settle(
         Outcome::Failed(failure) => (failure, cli::FAILED),
         Outcome::Cancelled(failure) => (failure, cli::CANCELLED),
     };
-    flow.failed(&mut failure, &site.traces());
+    flow.failed(&mut failure, &site.traces(), kept);
     let environment = environment.failed(failure, site)?;
     complain(&format!("environment: {}", shown(&site.environment())));
     let rollback = environment.failure().record().rollback.as_ref();

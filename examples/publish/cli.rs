@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use step_machine::{Plan, Workflow};
-use step_machine_examples::cli::{self, Format, PlanForm};
+use step_machine::Workflow;
+use step_machine_examples::cli::{self, CrashPoint, Format, KeepArgs, PlanForm, crash_point, step_paths};
 
 use crate::job::Usage;
 use crate::source::Source;
@@ -18,7 +18,7 @@ const DEFAULT_DIR: &str = "target/step-machine-publish";
 ///
 /// Exit codes: 0 completed, 1 failed, 2 wrong usage, 3 completed with warnings under --strict, 130 cancelled by Ctrl-C.
 /// What a failed or cancelled run has done is taken back, and the previous version goes on answering. One Ctrl-C waits
-/// for the step that runs, a second one does not. What is published ends with `publish stop`, when its folder is
+/// for the step that runs, a second one does not. A run whose process died goes on with --resume. What is published ends with `publish stop`, when its folder is
 /// removed, or when nobody asked it anything for 15 minutes.
 #[derive(Parser)]
 pub(crate) struct Cli {
@@ -77,6 +77,10 @@ pub(crate) struct Order<K: Kind> {
     /// Break what this step works with, to see it fail; an unknown one lists them all
     #[arg(long, value_name = "STEP", env = "PUBLISH_FAIL_AT", value_parser = step_path::<K>(), hide_possible_values = true)]
     pub(crate) fail_at: Option<String>,
+    /// Die at this step as by `kill -9`, to see the run go on with --resume. `before` its body does anything, `during` it,
+    /// `after` it but before that is known, which is the default, or as late in its `undo`
+    #[arg(long, value_name = "STEP[:WHEN]", value_parser = crash_point(K::paths()))]
+    pub(crate) crash_at: Option<CrashPoint>,
     #[arg(skip)]
     kind: PhantomData<K>,
 }
@@ -86,7 +90,7 @@ pub(crate) struct Flow {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     /// The name of the application, which is also its path
-    #[arg(long, default_value = "shop", value_parser = name)]
+    #[arg(long, default_value = "shop", value_parser = name, conflicts_with = "resume")]
     pub(crate) app: String,
     /// How the run is told
     #[arg(long, value_enum, default_value_t)]
@@ -97,9 +101,11 @@ pub(crate) struct Flow {
     /// Use the Docker engine, and not folders and processes in the place of images and containers
     #[arg(long)]
     pub(crate) docker: bool,
-    /// The id of the run; without one, a new id is made
-    #[arg(long, value_name = "RUN")]
-    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+    /// The silence of a step, in seconds, after which it counts as stalled
+    #[arg(long, value_name = "SECONDS", default_value_t = 5 * 60)]
+    pub(crate) stalled_after: u64,
     /// Where the traces of failures go [default: the folder `traces` of the platform]
     #[arg(long, value_name = "DIR")]
     pub(crate) trace_dir: Option<PathBuf>,
@@ -112,7 +118,7 @@ pub(crate) struct Flow {
 #[derive(Args)]
 pub(crate) struct SourceArgs {
     /// Where the source comes from
-    #[arg(long, value_enum, default_value = "embedded")]
+    #[arg(long, value_enum, default_value = "embedded", conflicts_with = "resume")]
     source: SourceKind,
     /// With `git`: the repository, by its path or URL
     #[arg(long, required_if_eq("source", "git"))]
@@ -186,13 +192,22 @@ fn name(text: &str) -> Result<String, &'static str> {
 
 /// What can be published, with the steps at which that can fail.
 pub(crate) trait Kind: Clone + Send + Sync + 'static {
+    /// The workflow.
+    const WORKFLOW: &str;
+    /// The command that publishes it.
+    const COMMAND: &str;
+
     /// The ids of the steps, those of nested workflows after that of their step.
     fn paths() -> Vec<PossibleValue>;
 }
 
 impl<W: Workflow + Clone + Send + Sync> Kind for W {
+    const WORKFLOW: &str = W::NAME;
+    // The workflows have the names of their commands.
+    const COMMAND: &str = W::NAME;
+
     fn paths() -> Vec<PossibleValue> {
-        paths(W::plan(), "")
+        step_paths(W::plan())
     }
 }
 
@@ -201,23 +216,14 @@ impl<W: Workflow + Clone + Send + Sync> Kind for W {
 pub(crate) struct OnlySource;
 
 impl Kind for OnlySource {
+    const WORKFLOW: &str = PublishStaticStep::NAME;
+    const COMMAND: &str = "source";
+
     fn paths() -> Vec<PossibleValue> {
         let mut paths = PublishStaticStep::paths();
         paths.retain(|path| path.get_name().starts_with("pull-source/"));
         paths
     }
-}
-
-/// A step with another workflow in it fails where that does.
-fn paths(plan: &Plan, prefix: &str) -> Vec<PossibleValue> {
-    let step = |step: &step_machine::StepInfo| {
-        let path = format!("{prefix}{}", step.id);
-        match &step.nested {
-            Some(nested) => paths(nested, &format!("{path}/")),
-            None => vec![PossibleValue::new(path).help(step.description.clone())],
-        }
-    };
-    plan.steps.iter().flat_map(step).collect()
 }
 
 fn step_path<K: Kind>() -> PossibleValuesParser {

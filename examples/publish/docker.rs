@@ -5,13 +5,15 @@ use std::path::Path;
 
 use step_machine::StepContext;
 use step_machine::runner::HandlerFor;
+use step_machine_examples::tally::tally;
 
 use crate::engine::Engine;
 use crate::error::{Doing, PublishError};
 use crate::health;
+use crate::job::What;
 use crate::place::{Place, remove};
 use crate::routes::{self, Target};
-use crate::source::{Puller, Source};
+use crate::source::Puller;
 use crate::steps::{Container, DockerStepHandler, Image, SourceStep};
 
 /// Publishes one application as a container.
@@ -24,10 +26,10 @@ pub(crate) struct DockerPublisher {
 }
 
 impl DockerPublisher {
-    pub(crate) fn new(place: &Place, app: &str, number: u32, engine: Engine, source: &Source) -> Self {
-        let publication = format!("{app}-{number}");
-        let context = Puller::new(place, &format!("{publication}-context"), source);
-        Self { place: place.clone(), app: app.to_owned(), publication, engine, context }
+    pub(crate) fn new(place: &Place, what: &What) -> Self {
+        let publication = what.publication();
+        let context = Puller::new(place, &format!("{publication}-context"), what);
+        Self { place: place.clone(), app: what.app.clone(), publication, engine: what.engine, context }
     }
 
     /// The name of the image, which carries the number of the publication.
@@ -72,6 +74,7 @@ impl DockerStepHandler for DockerPublisher {
     }
 
     async fn build_image(&self, cx: &mut StepContext) -> Result<Image, PublishError> {
+        tally(cx);
         let built = self.engine.build(&self.place, &self.context.target, &self.image(), cx).await;
         let image = self.noted(built, cx)?;
         cx.message(format!("{} {:.19}", image.name, image.digest));
@@ -85,6 +88,11 @@ impl DockerStepHandler for DockerPublisher {
     }
 
     async fn copy_files(&self, cx: &mut StepContext, image: &Image) -> Result<Container, PublishError> {
+        tally(cx);
+        // What an attempt whose process died has created, or half created.
+        if cx.interrupted() {
+            self.engine.remove(&self.place, &self.publication, cx).await?;
+        }
         let created = self.engine.create(&self.place, image, &self.publication, cx).await;
         let container = self.noted(created, cx)?;
         cx.message(format!("container {}", container.name));
@@ -98,6 +106,7 @@ impl DockerStepHandler for DockerPublisher {
     }
 
     async fn update_routes(&self, cx: &mut StepContext, container: &Container) -> Result<(), PublishError> {
+        tally(cx);
         let routed = self.route(container, cx).await;
         self.noted(routed, cx)
     }
@@ -107,11 +116,13 @@ impl DockerStepHandler for DockerPublisher {
     }
 
     async fn health_check(&self, cx: &mut StepContext, _: &Container) -> Result<(), PublishError> {
+        tally(cx);
         let healthy = health::check(&self.place, &self.app, cx).await;
         self.noted(healthy, cx)
     }
 
     async fn activate(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
         retire(&self.place, &self.app, cx).await
     }
 }
@@ -130,7 +141,8 @@ pub(crate) fn undo_routes(
 
 /// Removes what the publication has replaced.
 pub(crate) async fn retire(place: &Place, app: &str, cx: &mut StepContext) -> Result<(), PublishError> {
-    for previous in routes::settle(place, app).map_err(PublishError::Routes)? {
+    // Forgotten when they are gone, so that a process that dies on the way leaves nothing that nobody knows of.
+    for previous in routes::replaced(place, app).map_err(PublishError::Routes)? {
         cx.progress(0.3);
         match previous.target {
             Target::Container { container, .. } => {
@@ -141,7 +153,7 @@ pub(crate) async fn retire(place: &Place, app: &str, cx: &mut StepContext) -> Re
         }
         cx.message(format!("{} is retired", previous.publication));
     }
-    Ok(())
+    routes::settle(place, app).map_err(PublishError::Routes)
 }
 
 /// Removes a release, and the link `current` where it still leads there.

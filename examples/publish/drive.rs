@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
@@ -31,12 +32,15 @@ where
         tell(&form.write(&run.plan())?);
         return Ok(ExitCode::SUCCESS);
     }
-    pullers.iter().try_for_each(|puller| puller.prepare())?;
     let run = flow.observed(run, job).ctrl_c().rollback_on_cancel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(with_word_of_ctrl_c(run));
-    let has_source_only = ended.as_ref().is_ok_and(|report| report.state().status() != RunStatus::Completed);
-    if !has_source_only {
+    let is_over = match &ended {
+        Ok(report) => report.state().status() == RunStatus::Completed,
+        Err(failure) => failure.state().or(job.kept.earlier()).is_none_or(|run| run.status() == RunStatus::RolledBack),
+    };
+    // A run that may go on needs its source.
+    if is_over {
         pullers.iter().try_for_each(|puller| puller.forget())?;
     }
     match ended {
@@ -47,17 +51,15 @@ where
 
 impl Flow {
     fn observed<'h, W: Workflow, P: HandlerFor<W>>(&self, run: Runner<'h, W, P>, job: &Job) -> Runner<'h, W, P> {
-        let run = run.label("application", &*job.app).input(&job.source);
-        let run = match &self.id {
-            Some(id) => run.id(id.as_str()),
-            None => run,
-        };
+        let run = job.kept.runner(run).label("application", &*job.what.app).input(&job.what);
+        // One publication of an application at a time.
+        let run = run.exclusive(&*job.what.app).stalled_after(Duration::from_secs(self.stalled_after));
         let run = match &job.fail_at {
             Some(path) => run.observe(Saboteur::new(path, job)),
             None => run,
         };
         match self.format {
-            Format::Text => run.observe(Screen::stdout()),
+            Format::Text => run.observe(Screen::stdout().after(job.kept.history())),
             Format::Json => run.observe(JsonLines::new(std::io::stdout())),
         }
     }
@@ -74,7 +76,7 @@ impl Flow {
         let took = seconds(report.duration());
         let (took, warnings) = (took.trim(), report.warnings().count());
         if report.state().status() != RunStatus::Completed {
-            self.say(&format!("the source is there in {took}: {}", shown(&job.place.source(&job.publication()))));
+            self.say(&format!("the source is there in {took}: {}", shown(&job.place.source(&job.what.publication()))));
             return ExitCode::SUCCESS;
         }
         match warnings {
@@ -82,8 +84,8 @@ impl Flow {
             1 => self.say(&format!("completed with 1 warning in {took}")),
             _ => self.say(&format!("completed with {warnings} warnings in {took}")),
         }
-        if let Some(url) = health::url(&job.place, &job.app) {
-            self.say(&format!("{} answers at {url}", job.app));
+        if let Some(url) = health::url(&job.place, &job.what.app) {
+            self.say(&format!("{} answers at {url}", job.what.app));
             self.say(&format!("end it: {}", self.place.command_line("stop")));
         }
         ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
@@ -96,6 +98,7 @@ impl Flow {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
         tell_failure(self.format, &failure);
+        job.kept.tell_how_to_go_on(&failure.context().record().run);
         ExitCode::from(if failure.context().kind() == "cancelled" { CANCELLED } else { FAILED })
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::place::write_json;
+use crate::place::{read_json, write_json};
 
 /// A process that nobody asked anything for so long was forgotten.
 const IDLE_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -53,7 +53,8 @@ impl Answer {
     }
 }
 
-/// Answers requests on a free port, which `file` tells, for as long as the file and `wanted` are there.
+/// Answers requests on a free port, which `file` tells, for as long as the file and `wanted` are there. Where another
+/// process has told there that it does so, this one has nothing to do.
 pub(crate) fn serve(
     file: &Path,
     wanted: &Path,
@@ -62,7 +63,9 @@ pub(crate) fn serve(
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let listening = Listening { port: listener.local_addr()?.port(), pid: std::process::id() };
     let last_asked = Arc::new(Mutex::new(Instant::now()));
-    write_json(file, &listening)?;
+    if !write_first(file, listening)? {
+        return Ok(());
+    }
     let (file, wanted, asked) = (file.to_owned(), wanted.to_owned(), last_asked.clone());
     thread::spawn(move || end_when_unwanted(&file, &wanted, &asked));
     let answer = Arc::new(answer);
@@ -75,12 +78,28 @@ pub(crate) fn serve(
     Ok(())
 }
 
+/// Writes the file as a whole, unless it is there already; whether it was written.
+fn write_first(file: &Path, listening: Listening) -> io::Result<bool> {
+    let own = file.with_extension(format!("{}.new", listening.pid));
+    write_json(&own, &listening)?;
+    let linked = fs::hard_link(&own, file);
+    fs::remove_file(&own)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
+    }
+}
+
 fn end_when_unwanted(file: &Path, wanted: &Path, last_asked: &Mutex<Instant>) {
     loop {
         thread::sleep(LOOK);
         let idle = last_asked.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if !file.exists() || !wanted.exists() || idle > IDLE_LIMIT {
+        let is_told = read_json::<Listening>(file).is_ok_and(|told| told.pid == std::process::id());
+        if is_told && (!wanted.exists() || idle > IDLE_LIMIT) {
             let _ = fs::remove_file(file);
+            std::process::exit(0);
+        }
+        if !is_told {
             std::process::exit(0);
         }
     }

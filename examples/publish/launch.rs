@@ -18,7 +18,8 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Starts this program in the mode `mode` for `folder`, and waits until it listens, as `file` then tells.
 pub(crate) async fn start(mode: &str, folder: &Path, file: &Path) -> io::Result<u16> {
-    remove(file)?;
+    // One that a process has started which died.
+    end(file)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args([OsStr::new("serve"), OsStr::new(mode), folder.as_os_str()]).current_dir(folder);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -31,7 +32,9 @@ pub(crate) async fn start(mode: &str, folder: &Path, file: &Path) -> io::Result<
         if let Ok(Listening { port, .. }) = read_json(file) {
             return Ok(port);
         }
-        if let Some(status) = process.try_wait()? {
+        if let Some(status) = process.try_wait()?
+            && !file.exists()
+        {
             return Err(io::Error::other(format!("it ended with {status}")));
         }
         tokio::time::sleep(LOOK).await;

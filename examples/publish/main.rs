@@ -28,7 +28,7 @@ mod steps;
 use std::process::ExitCode;
 
 use clap::Parser;
-use step_machine_examples::cli::{FAILED, USAGE, give_up, tell};
+use step_machine_examples::cli::{USAGE, give_up, no_run, tell};
 
 use cli::{Cli, Command, Kind, Order, PlaceArgs, Served};
 use docker::DockerPublisher;
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         Command::Serve { what: Served::Router, folder } => end(routes::serve(&folder)),
         Command::Serve { what: Served::Container, folder } => end(image::serve(&folder)),
     };
-    done.unwrap_or_else(|error| give_up(&*error, if error.is::<Usage>() { USAGE } else { FAILED }))
+    done.unwrap_or_else(|error| if error.is::<Usage>() { give_up(&*error, USAGE) } else { no_run(&*error) })
 }
 
 fn end(served: std::io::Result<()>) -> Done {
@@ -58,22 +58,22 @@ fn end(served: std::io::Result<()>) -> Done {
 }
 
 fn publish_static<K: Kind>(order: &Order<K>, only_source: bool) -> Done {
-    let job = Job::new(order, false)?;
-    let publisher = StaticPublisher::new(&job.place, &job.app, job.number, &job.source);
+    let job = Job::new(order)?;
+    let publisher = StaticPublisher::new(&job.place, &job.what);
     let run = PublishStaticStep::run(&publisher);
     let run = if only_source { run.only_until(PublishStaticStep::PullSource) } else { run };
     carry_out(&order.flow, &job, &[&publisher.source], run)
 }
 
 fn publish_docker(order: &Order<DockerStep>) -> Done {
-    let job = Job::new(order, true)?;
-    let publisher = DockerPublisher::new(&job.place, &job.app, job.number, job.engine, &job.source);
+    let job = Job::new(order)?;
+    let publisher = DockerPublisher::new(&job.place, &job.what);
     carry_out(&order.flow, &job, &[&publisher.context], DockerStep::run(&publisher))
 }
 
 fn publish_nodejs(order: &Order<PublishNodejsStep>) -> Done {
-    let job = Job::new(order, true)?;
-    let publisher = NodejsPublisher::new(&job.place, &job.app, job.number, job.engine, &job.source);
+    let job = Job::new(order)?;
+    let publisher = NodejsPublisher::new(&job.place, &job.what);
     let pullers = [&publisher.source, &publisher.container.context];
     carry_out(&order.flow, &job, &pullers, PublishNodejsStep::run(&publisher))
 }

@@ -6,10 +6,11 @@ use minijinja::value::Serde;
 use serde::{Deserialize, Serialize};
 use step_machine::StepContext;
 use step_machine::runner::HandlerFor;
+use step_machine_examples::tally::tally;
 
 use crate::docker::{DockerPublisher, note};
-use crate::engine::Engine;
 use crate::error::{Doing, PublishError};
+use crate::job::What;
 use crate::place::Place;
 use crate::source::{Puller, Source};
 use crate::steps::{DockerStep, PublishNodejsStepHandler, SourceStep};
@@ -43,11 +44,11 @@ struct Variables<'a> {
 }
 
 impl NodejsPublisher {
-    pub(crate) fn new(place: &Place, app: &str, number: u32, engine: Engine, source: &Source) -> Self {
-        let source = Puller::new(place, &format!("{app}-{number}"), source);
+    pub(crate) fn new(place: &Place, what: &What) -> Self {
+        let source = Puller::new(place, &what.publication(), what);
         // The build context is what was pulled, with the Dockerfile that is written into it.
-        let context = Source::Folder { folder: source.target.clone() };
-        Self { container: DockerPublisher::new(place, app, number, engine, &context), source }
+        let context = What { source: Source::Folder { folder: source.target.clone() }, ..what.clone() };
+        Self { container: DockerPublisher::new(place, &context), source }
     }
 
     fn write(&self, cx: &mut StepContext) -> Result<(), PublishError> {
@@ -80,6 +81,7 @@ impl PublishNodejsStepHandler for NodejsPublisher {
     }
 
     async fn write_dockerfile(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
         let written = self.write(cx);
         note(written, cx)
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use step_machine_examples::cli::{is_journal, remove_journal};
 
 /// The file by which one knows the folder of a platform.
 const MARK: &str = "platform.json";
@@ -70,7 +71,8 @@ impl Place {
         match fs::read_dir(&self.root) {
             Ok(entries) => {
                 let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-                Ok(self.root.join(MARK).exists() || names.all(|name| name.is_ok_and(|name| name == "traces")))
+                Ok(self.root.join(MARK).exists()
+                    || names.all(|name| name.is_ok_and(|name| name == "traces" || is_journal(&name))))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(error),
@@ -92,6 +94,7 @@ impl Place {
             return Ok(false);
         }
         PARTS.iter().try_for_each(|part| remove(&self.root.join(part)))?;
+        remove_journal(&self.root)?;
         // Fails where traces are left in it.
         let _ = fs::remove_dir(&self.root);
         Ok(true)

@@ -61,7 +61,11 @@ impl Routes {
 /// Leads the requests for `app` to `target`, and remembers where they were led before.
 pub(crate) async fn switch(place: &Place, app: &str, publication: &str, target: Target) -> io::Result<()> {
     let mut routes = Routes::read(place)?;
-    let previous = routes.0.remove(app).map(Box::new);
+    let previous = match routes.0.remove(app) {
+        // An attempt whose process died has come so far.
+        Some(route) if route.publication == publication => route.previous,
+        before => before.map(Box::new),
+    };
     routes.0.insert(app.to_owned(), Route { publication: publication.to_owned(), target, previous });
     routes.write(place)?;
     match launch::port(&place.router()) {
@@ -80,12 +84,22 @@ pub(crate) fn restore(place: &Place, app: &str, publication: &str) -> io::Result
     Ok(!is_first)
 }
 
-/// Forgets what the route of `app` replaced, and gives it back: more than one where one was not retired in its time.
-pub(crate) fn settle(place: &Place, app: &str) -> io::Result<Vec<Route>> {
-    let mut routes = Routes::read(place)?;
-    let replaced = routes.0.get_mut(app).and_then(|route| route.previous.take());
+/// What the route of `app` replaced: more than one where one was not retired in its time. Fails where that could not be
+/// forgotten, before anything of it is gone.
+pub(crate) fn replaced(place: &Place, app: &str) -> io::Result<Vec<Route>> {
+    let routes = Routes::read(place)?;
     routes.write(place)?;
-    Ok(std::iter::successors(replaced.as_deref(), |route| route.previous.as_deref()).cloned().collect())
+    let replaced = routes.of(app).and_then(|route| route.previous.as_deref());
+    Ok(std::iter::successors(replaced, |route| route.previous.as_deref()).cloned().collect())
+}
+
+/// Forgets what the route of `app` replaced.
+pub(crate) fn settle(place: &Place, app: &str) -> io::Result<()> {
+    let mut routes = Routes::read(place)?;
+    if let Some(route) = routes.0.get_mut(app) {
+        route.previous = None;
+    }
+    routes.write(place)
 }
 
 /// Is the router of the platform in `dir`.

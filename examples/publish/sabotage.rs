@@ -7,21 +7,22 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
 use step_machine::Observer;
 use step_machine::event::{Event, RunStart, StepStart};
-use step_machine_examples::cli::complain;
-use step_machine_examples::damage::{append, edit_json};
+use step_machine_examples::cli::{complain, step_path};
+use step_machine_examples::damage::append;
 
 use crate::engine::Engine;
 use crate::image;
-use crate::job::Job;
-use crate::place::beside;
+use crate::job::{Job, What};
+use crate::place::{Place, beside, write_json};
+use crate::source::Source;
 
 pub(crate) struct Saboteur {
     /// The step, after those that the workflows are nested in.
     path: String,
-    job: Job,
+    place: Place,
+    what: What,
     /// The run that the others are nested in.
     run: Option<String>,
     /// What is in the way of something, and is not to stay there.
@@ -30,44 +31,36 @@ pub(crate) struct Saboteur {
 
 impl Saboteur {
     pub(crate) fn new(path: &str, job: &Job) -> Self {
-        Self { path: path.to_owned(), job: job.clone(), run: None, in_the_way: None }
-    }
-
-    /// Where `step` of the run `run` is, as `--fail-at` names it.
-    fn path(&self, run: &str, step: &str) -> Option<String> {
-        let nested = run.strip_prefix(self.run.as_deref()?)?;
-        // The id of a nested run names its step and its workflow in turn.
-        let steps = nested.split('/').skip(1).step_by(2).chain([step]);
-        Some(steps.collect::<Vec<_>>().join("/"))
+        let (place, what) = (job.place.clone(), job.what.clone());
+        Self { path: path.to_owned(), place, what, run: None, in_the_way: None }
     }
 
     fn break_it(&mut self) -> io::Result<()> {
-        let (place, publication) = (self.job.place.clone(), self.job.publication());
+        let (place, publication) = (self.place.clone(), self.what.publication());
         let step = self.path.rsplit('/').next().unwrap_or_default();
-        let is_container = self.job.is_container;
+        let is_container = self.what.is_container();
         let source = if self.path.contains("get-context/") || (is_container && step == "build-image") {
             place.source(&format!("{publication}-context"))
         } else {
             place.source(&publication)
         };
-        let release = place.releases(&self.job.app).join(&publication);
+        let release = place.releases(&self.what.app).join(&publication);
         match step {
             // A source that is not there.
-            "find" => edit_json(&source.with_extension("json"), |order| {
-                for key in ["branch", "file", "key", "name", "folder"] {
-                    order.get_mut(key).into_iter().for_each(|value| *value = json!("gone"));
-                }
-            }),
+            "find" => {
+                fs::create_dir_all(place.source(""))?;
+                write_json(&source.with_extension("json"), &Source::Embedded { name: "gone".to_owned() })
+            }
             // A file in the place of a folder.
             "make-room" => fs::write(source, ""),
             "transfer" => fs::remove_dir(&source).and_then(|()| fs::write(source, "")),
-            "copy-files" if self.job.engine == Engine::Docker && is_container => docker("rmi", &self.image()),
+            "copy-files" if self.what.engine == Engine::Docker && is_container => docker("rmi", &self.image()),
             "copy-files" if is_container => {
                 fs::create_dir_all(place.container(""))?;
                 fs::write(place.container(&publication), "")
             }
             "copy-files" => {
-                fs::create_dir_all(place.releases(&self.job.app))?;
+                fs::create_dir_all(place.releases(&self.what.app))?;
                 fs::write(release, "")
             }
             // A page that is missing.
@@ -77,10 +70,10 @@ impl Saboteur {
             // A word that nobody knows.
             "build-image" => append(&source.join("Dockerfile"), "\nCOOK slowly\n"),
             // Something else where the new link or the new table is to be made ready.
-            "create-symlinks" => self.block(beside(&place.releases(&self.job.app).join("current"))),
+            "create-symlinks" => self.block(beside(&place.releases(&self.what.app).join("current"))),
             "update-routes" | "activate" => self.block(beside(&place.routes())),
             // An application that lost its files, or does not run.
-            "health-check" if self.job.engine == Engine::Docker && is_container => docker("stop", &publication),
+            "health-check" if self.what.engine == Engine::Docker && is_container => docker("stop", &publication),
             "health-check" if is_container => fs::remove_dir_all(image::root(&place.container(&publication))),
             "health-check" => fs::remove_file(release.join("index.html")),
             other => Err(io::Error::other(format!("nobody knows how to break `{other}`"))),
@@ -94,7 +87,7 @@ impl Saboteur {
     }
 
     fn image(&self) -> String {
-        format!("{}:{}", self.job.app, self.job.number)
+        format!("{}:{}", self.what.app, self.what.number)
     }
 }
 
@@ -116,7 +109,7 @@ impl Observer for Saboteur {
     }
 
     fn step_start(&mut self, event: &Event, start: &StepStart) {
-        let path = self.path(&event.run.to_string(), start.step.id());
+        let path = self.run.as_deref().and_then(|run| step_path(run, &event.run.to_string(), start.step.id()));
         // Once: a step that is tried again finds the damage as it was.
         if path.as_ref() == Some(&self.path)
             && start.attempt == 1

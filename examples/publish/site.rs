@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use step_machine::StepContext;
 use step_machine::runner::HandlerFor;
+use step_machine_examples::tally::tally;
 
 use crate::docker::{note, retire, undo_routes};
 use crate::error::{Doing, PublishError};
 use crate::files;
 use crate::health;
+use crate::job::What;
 use crate::place::{Place, beside, remove};
 use crate::routes::{self, Target};
-use crate::source::{Puller, Source};
+use crate::source::Puller;
 use crate::steps::{PublishStaticStepHandler, Release, SourceStep, publish_static_step};
 
 /// Publishes the files of one application.
@@ -25,10 +27,10 @@ pub(crate) struct StaticPublisher {
 }
 
 impl StaticPublisher {
-    pub(crate) fn new(place: &Place, app: &str, number: u32, source: &Source) -> Self {
-        let publication = format!("{app}-{number}");
-        let source = Puller::new(place, &publication, source);
-        Self { place: place.clone(), app: app.to_owned(), publication, source }
+    pub(crate) fn new(place: &Place, what: &What) -> Self {
+        let publication = what.publication();
+        let source = Puller::new(place, &publication, what);
+        Self { place: place.clone(), app: what.app.clone(), publication, source }
     }
 
     fn release(&self) -> PathBuf {
@@ -75,11 +77,13 @@ impl PublishStaticStepHandler for StaticPublisher {
     }
 
     async fn check_files(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
         let page = fs::metadata(self.source.target.join("index.html"));
         note(page.map(drop).map_err(|source| PublishError::Missing { file: "index.html", source }), cx)
     }
 
     async fn copy_files(&self, cx: &mut StepContext) -> Result<Release, PublishError> {
+        tally(cx);
         cx.metadata("release", &self.publication);
         let copied = self.copy(cx).await.doing("copy the files to their release");
         let release = note(copied, cx)?;
@@ -94,6 +98,7 @@ impl PublishStaticStepHandler for StaticPublisher {
     }
 
     async fn create_symlinks(&self, cx: &mut StepContext, release: &Release) -> Result<(), PublishError> {
+        tally(cx);
         cx.metadata("release", &release.name);
         note(self.link(&release.name).doing("link the release"), cx)?;
         cx.message(format!("current is {}", release.name));
@@ -116,6 +121,7 @@ impl PublishStaticStepHandler for StaticPublisher {
     }
 
     async fn update_routes(&self, cx: &mut StepContext, release: &Release) -> Result<(), PublishError> {
+        tally(cx);
         let target = Target::Files { folder: self.current(), release: release.name.clone() };
         let switched = routes::switch(&self.place, &self.app, &self.publication, target).await;
         cx.metadata("health_url", health::url(&self.place, &self.app));
@@ -129,12 +135,14 @@ impl PublishStaticStepHandler for StaticPublisher {
     }
 
     async fn health_check(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
         cx.metadata("release", &self.publication);
         let healthy = health::check(&self.place, &self.app, cx).await;
         note(healthy, cx)
     }
 
     async fn activate(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
         retire(&self.place, &self.app, cx).await
     }
 }

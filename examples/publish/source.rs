@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use step_machine::StepContext;
 use step_machine::process::Command;
+use step_machine_examples::tally::tally;
 
 use crate::error::{Doing, PublishError};
 use crate::files;
+use crate::job::What;
 use crate::place::{Place, read_json, remove, write_json};
 use crate::steps::SourceStepHandler;
 
@@ -49,27 +51,64 @@ pub(crate) enum Source {
 /// Brings a source to the platform.
 pub(crate) struct Puller {
     source: Source,
+    /// What is made of it.
+    build_type: String,
     order: PathBuf,
     /// The folder that the source is in when it is here.
     pub(crate) target: PathBuf,
 }
 
 impl Puller {
-    pub(crate) fn new(place: &Place, publication: &str, source: &Source) -> Self {
+    pub(crate) fn new(place: &Place, publication: &str, what: &What) -> Self {
         let target = place.source(publication);
-        Self { source: source.clone(), order: target.with_extension("json"), target }
-    }
-
-    /// Writes down what is to be brought here.
-    pub(crate) fn prepare(&self) -> io::Result<()> {
-        self.order.parent().map_or(Ok(()), fs::create_dir_all)?;
-        write_json(&self.order, &self.source)
+        let (source, build_type) = (what.source.clone(), what.build_type.clone());
+        Self { source, build_type, order: target.with_extension("json"), target }
     }
 
     /// Forgets the source: what was published does not need it any more.
     pub(crate) fn forget(&self) -> io::Result<()> {
         remove(&self.order)?;
+        self.clear()
+    }
+
+    /// Removes what was brought here, also by attempts whose process died.
+    fn clear(&self) -> io::Result<()> {
+        let (name, folder) = (self.target.file_name().unwrap_or_default(), self.target.parent());
+        let prefix = format!("{}.", name.display());
+        for entry in folder.filter(|folder| folder.exists()).map(fs::read_dir).transpose()?.into_iter().flatten() {
+            let entry = entry?;
+            let found = entry.file_name().display().to_string();
+            if found.starts_with(&prefix) && entry.path().extension().is_some_and(|extension| extension == "part") {
+                remove(&entry.path())?;
+            }
+        }
         remove(&self.target)
+    }
+
+    /// Where an attempt brings the source first: a place of its own, as a command of an attempt whose process was killed
+    /// may still be writing to that one's.
+    fn room(&self, attempt: u32) -> PathBuf {
+        self.target.with_extension(format!("{attempt}.part"))
+    }
+
+    async fn bring(&self, source: &Source, cx: &mut StepContext) -> Result<(), PublishError> {
+        let (room, writing) = (self.room(cx.attempt()), "write the source");
+        // Only where there is room for it; an attempt whose process died may have been about to take it.
+        if !cx.interrupted() {
+            fs::read_dir(&self.target).doing(writing)?;
+        }
+        fs::create_dir(&room).doing(writing)?;
+        source.transfer(&room, cx).await?;
+        remove(&self.target).and_then(|()| fs::rename(&room, &self.target)).doing(writing)
+    }
+
+    /// Writes down what is to be brought here, where that was not done.
+    fn prepare(&self) -> io::Result<()> {
+        if self.order.exists() {
+            return Ok(());
+        }
+        self.order.parent().map_or(Ok(()), fs::create_dir_all)?;
+        write_json(&self.order, &self.source)
     }
 
     fn source(&self) -> Result<Source, PublishError> {
@@ -81,6 +120,9 @@ impl SourceStepHandler for Puller {
     type Error = PublishError;
 
     async fn find(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
+        cx.metadata("buildType", &self.build_type);
+        self.prepare().doing("write what is to be published")?;
         let source = self.source()?;
         tell(&source, "pulling", cx);
         let found = source.find(cx).await?;
@@ -88,20 +130,25 @@ impl SourceStepHandler for Puller {
         Ok(())
     }
 
-    async fn make_room(&self, _: &mut StepContext) -> Result<(), PublishError> {
+    async fn make_room(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
+        if cx.interrupted() && self.target.is_dir() {
+            return Ok(());
+        }
         fs::create_dir(&self.target).doing("make a folder for the source")
     }
 
     async fn undo_make_room(&self, cx: &mut StepContext) -> Result<(), PublishError> {
-        remove(&self.target).doing("remove the source")?;
+        self.clear().doing("remove the source")?;
         cx.message("the source is removed");
         Ok(())
     }
 
     async fn transfer(&self, cx: &mut StepContext) -> Result<(), PublishError> {
+        tally(cx);
         let source = self.source()?;
         tell(&source, "transferring", cx);
-        source.transfer(&self.target, cx).await?;
+        self.bring(&source, cx).await?;
         let files = files::list(&self.target).doing("read the source")?.len();
         cx.message(if files == 1 { "1 file".to_owned() } else { format!("{files} files") });
         tell(&source, "ready", cx);
@@ -110,6 +157,10 @@ impl SourceStepHandler for Puller {
 }
 
 fn tell(source: &Source, status: &str, cx: &mut StepContext) {
+    // What is made of another source is not where it all comes from.
+    if matches!(source, Source::Folder { .. }) {
+        return;
+    }
     cx.metadata("source", source);
     cx.metadata("source_status", status);
 }

@@ -44,7 +44,7 @@ pub enum EnvironmentError {
     },
     /// The provisioning is under way, or its process was killed.
     #[error(
-        "the environment `{name}` is still being provisioned, or its provisioning was killed: run `provision` again"
+        "the environment `{name}` is still being provisioned, or its provisioning was killed: go on with `provision --resume`"
     )]
     Unfinished {
         /// The name of the environment.
@@ -88,6 +88,12 @@ impl Environment<Provisioning> {
     /// An environment that is about to get its instance.
     pub fn new(name: impl Into<String>, site: &Site) -> Result<Self, EnvironmentError> {
         Self { name: name.into(), state: Provisioning }.saved(site, StoredState::Provisioning)
+    }
+
+    /// The environment of `site`, whose provisioning goes on: it failed, was cancelled, or its process died.
+    pub fn resumed(site: &Site) -> Result<Self, EnvironmentError> {
+        let Stored { name, .. } = read(site)?;
+        Self::new(name, site)
     }
 
     /// The instance is up.
@@ -146,7 +152,7 @@ impl<S> Environment<S> {
         let stored = Stored { name: self.name.clone(), state };
         let written = serde_json::to_string_pretty(&stored)
             .map_err(io::Error::from)
-            .and_then(|text| site::write(&path, &(text + "\n")));
+            .and_then(|text| site::write_whole(&path, &(text + "\n")));
         match written {
             Ok(()) => Ok(self),
             Err(source) => Err(EnvironmentError::File { path, source }),

@@ -10,5 +10,6 @@ pub mod instance;
 pub mod screen;
 pub mod site;
 pub mod steps;
+pub mod tally;
 pub mod template;
 pub mod tofu;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::cli::{is_journal, remove_journal};
 use crate::instance;
 
 /// What a new site contains.
@@ -91,12 +92,14 @@ impl Site {
         self.root.join("traces")
     }
 
-    /// Whether nothing here could be somebody else's: there is an environment, or nothing but the traces of one.
+    /// Whether nothing here could be somebody else's: there is an environment, or nothing but the traces and the journal
+    /// of one.
     pub fn is_ours(&self) -> io::Result<bool> {
         match fs::read_dir(&self.root) {
             Ok(entries) => {
                 let mut names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-                Ok(self.environment().exists() || names.all(|name| name.is_ok_and(|name| name == "traces")))
+                Ok(self.environment().exists()
+                    || names.all(|name| name.is_ok_and(|name| name == "traces" || is_journal(&name))))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
             Err(error) => Err(at(&self.root, error)),
@@ -127,13 +130,15 @@ impl Site {
         Ok(())
     }
 
-    /// [`clear`](Self::clear), and removes the environment itself; `false` where there is none. The traces stay.
+    /// [`clear`](Self::clear), and removes the environment itself with the journal of its runs; `false` where there is
+    /// none. The traces stay.
     pub fn destroy(&self) -> io::Result<bool> {
         if !self.environment().exists() {
             return Ok(false);
         }
         self.clear()?;
         fs::remove_file(self.environment())?;
+        remove_journal(&self.root)?;
         // Fails where traces are left in it.
         let _ = fs::remove_dir(&self.root);
         Ok(true)
@@ -146,6 +151,14 @@ pub fn write(path: &Path, text: &str) -> io::Result<()> {
         fs::create_dir_all(folder).map_err(|error| at(folder, error))?;
     }
     fs::write(path, text).map_err(|error| at(path, error))
+}
+
+/// Writes a file that is there as a whole or not at all, whenever this process dies.
+pub fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    write(Path::new(&new), text)?;
+    fs::rename(new, path).map_err(|error| at(path, error))
 }
 
 /// An error with the path that it is about.

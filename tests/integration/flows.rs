@@ -16,12 +16,18 @@ mod broken;
 #[cfg(unix)]
 mod cancel;
 mod configure;
+#[cfg(unix)]
+mod crash;
 mod deploy;
 mod deploy_broken;
 #[cfg(unix)]
 mod deploy_cancel;
 mod deploy_site;
 mod drives;
+#[cfg(unix)]
+mod kept;
+#[cfg(unix)]
+mod killed;
 mod provision;
 mod publish;
 #[cfg(unix)]

@@ -2,13 +2,12 @@
 
 use std::convert::Infallible;
 use std::future;
-use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{OnFailure, Preview, Workflow};
 
-use super::{FlowArgs, complain, step_id, step_id_where};
+use super::{FlowArgs, Kept, complain, over_live_line, step_id, step_id_where};
 
 /// What a preview is written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -56,11 +55,16 @@ impl<W: Workflow + Clone> DrivenArgs<W> {
         !self.no_rollback
     }
 
-    /// A runner that does what these options say, and tells its run as those of the flow say.
-    pub fn runner<'h, P: HandlerFor<W>>(&self, flow: &FlowArgs<W>, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
+    /// A runner that does what these options say, and keeps and tells its run as those of the flow say.
+    pub fn runner<'h, P: HandlerFor<W>>(
+        &self,
+        flow: &FlowArgs<W>,
+        kept: &Kept,
+        runner: Runner<'h, W, P>,
+    ) -> Runner<'h, W, P> {
         let labels = [("by", self.by.clone().or_else(user_name)), ("ticket", self.ticket.clone())];
         let labels = labels.into_iter().filter_map(|(key, value)| Some((key, value?)));
-        let runner = labels.fold(flow.runner(runner), |runner, (key, value)| runner.label(key, value));
+        let runner = labels.fold(flow.runner(kept, runner), |runner, (key, value)| runner.label(key, value));
         let runner = self.only_until.clone().into_iter().fold(runner, Runner::only_until);
         if self.rolls_back() { runner.rollback_on_cancel() } else { runner.on_failure(OnFailure::Stop) }
     }
@@ -93,8 +97,7 @@ pub async fn with_word_of_ctrl_c<T>(run: impl IntoFuture<Output = T>) -> T {
 async fn tell_of_ctrl_c() -> Infallible {
     if tokio::signal::ctrl_c().await.is_ok() {
         // A terminal shows the Ctrl-C itself where the live line of the screen is.
-        let clear = if io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
-        complain(&format!("{clear}Ctrl-C: what is running is finished first; once more ends it at once"));
+        complain(&format!("{}Ctrl-C: what is running is finished first; once more ends it at once", over_live_line()));
     }
     future::pending().await
 }

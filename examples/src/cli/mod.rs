@@ -1,20 +1,26 @@
 //! The command line that the flows share, and how they end.
 
+mod crash;
 mod driven;
+mod keep;
 
+use std::error::Error;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+pub use crash::{CrashPoint, crash_point, step_path, step_paths};
 pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
+pub use keep::{History, KeepArgs, KeepError, Kept, Work, is_journal, remove_journal};
 use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{FailureContext, MachineBuilder, Observer, Report, StepInfo, Workflow};
 
+use self::crash::Crash;
 use crate::screen::{Screen, seconds};
 use crate::site::Site;
 
@@ -84,9 +90,15 @@ pub struct FlowArgs<W: Workflow + Clone> {
     /// Break what this step works with, to see it fail
     #[arg(long, value_name = "STEP-ID", value_parser = step_id::<W>(), env = fail_at_variable::<W>())]
     pub fail_at: Option<W>,
-    /// The id of the run; without one, a new id is made
-    #[arg(long, value_name = "RUN")]
-    pub id: Option<String>,
+    #[command(flatten)]
+    keep: KeepArgs,
+    /// Run this step again, and all that comes after it or needs it
+    #[arg(long, value_name = "STEP-ID", requires = "resume", value_parser = step_id::<W>())]
+    retry_from: Option<W>,
+    /// Die at this step as by `kill -9`, to see the run go on with --resume. `before` its body does anything, `during` it,
+    /// `after` it but before that is known, which is the default, or as late in its `undo`
+    #[arg(long, value_name = "STEP-ID[:WHEN]", value_parser = crash_point(step_paths(W::plan())))]
+    crash_at: Option<CrashPoint>,
     /// Where the traces of failures go [default: `traces` in the folder that the flow works in]
     #[arg(long, value_name = "DIR")]
     pub trace_dir: Option<PathBuf>,
@@ -114,28 +126,35 @@ fn fail_at_variable<W: Workflow>() -> String {
     format!("{}_FAIL_AT", W::NAME.replace('-', "_").to_uppercase())
 }
 
+impl KeepArgs {
+    /// Opens the journal, finds the run that is to go on, and dies on its way where `crash_at` says so.
+    pub fn keep(&self, work: &Work<'_>, crash_at: Option<&CrashPoint>) -> Result<Kept, KeepError> {
+        self.open(work, Crash::of(crash_at))
+    }
+}
+
 impl<W: Workflow + Clone> FlowArgs<W> {
-    /// A machine that tells its run as the options say.
-    pub fn machine(&self, machine: MachineBuilder<W>) -> MachineBuilder<W> {
-        let machine = match &self.id {
-            Some(id) => machine.id(id.as_str()),
-            None => machine,
-        };
-        machine.observe(self.observer())
+    /// Where the runs of this flow are kept, and which one goes on. `again` is what a person types to run the same with
+    /// other arguments.
+    pub fn keep(&self, folder: &Path, again: &dyn Fn(&str) -> String) -> Result<Kept, KeepError> {
+        self.keep.keep(&Work { workflow: W::NAME, folder, again }, self.crash_at.as_ref())
     }
 
-    /// A runner that tells its run as the options say.
-    pub fn runner<'h, P: HandlerFor<W>>(&self, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
-        let runner = match &self.id {
-            Some(id) => runner.id(id.as_str()),
-            None => runner,
-        };
-        runner.observe(self.observer())
+    /// A machine that keeps and tells its run as the options say.
+    pub fn machine(&self, kept: &Kept, machine: MachineBuilder<W>) -> MachineBuilder<W> {
+        let machine = kept.machine(machine).observe(self.observer(kept));
+        self.retry_from.clone().into_iter().fold(machine, MachineBuilder::retry_from)
     }
 
-    fn observer(&self) -> Box<dyn Observer> {
+    /// A runner that keeps and tells its run as the options say.
+    pub fn runner<'h, P: HandlerFor<W>>(&self, kept: &Kept, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
+        let runner = kept.runner(runner).observe(self.observer(kept));
+        self.retry_from.clone().into_iter().fold(runner, Runner::retry_from)
+    }
+
+    fn observer(&self, kept: &Kept) -> Box<dyn Observer> {
         match self.format {
-            Format::Text => Box::new(Screen::stdout().verbose(self.verbose)),
+            Format::Text => Box::new(Screen::stdout().verbose(self.verbose).after(kept.history())),
             Format::Json => Box::new(JsonLines::new(io::stdout())),
         }
     }
@@ -168,13 +187,14 @@ impl<W: Workflow + Clone> FlowArgs<W> {
     }
 
     /// Writes the trace of a failure, to the folder `traces` where the options name no other one, and tells the whole
-    /// story.
-    pub fn failed(&self, failure: &mut FailureContext<W>, traces: &Path) {
+    /// story, and how the run goes on where it can.
+    pub fn failed(&self, failure: &mut FailureContext<W>, traces: &Path, kept: &Kept) {
         let traces = self.trace_dir.as_deref().unwrap_or(traces);
         if let Err(error) = failure.write_trace(traces) {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
         tell_failure(self.format, failure);
+        kept.tell_how_to_go_on(&failure.record().run);
     }
 }
 
@@ -199,8 +219,19 @@ pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// What goes before a text on standard error that comes while the screen has a live line.
+fn over_live_line() -> &'static str {
+    if io::stderr().is_terminal() { "\r\x1b[K" } else { "" }
+}
+
+/// Says on standard error why there was no run, and gives the exit code for it.
+pub fn no_run(error: &(dyn Error + 'static)) -> ExitCode {
+    let is_usage = error.downcast_ref::<KeepError>().is_some_and(KeepError::is_usage);
+    give_up(error, if is_usage { USAGE } else { FAILED })
+}
+
 /// Says on standard error what is wrong, with everything behind it, and gives the exit code `code`.
-pub fn give_up(error: &dyn std::error::Error, code: u8) -> ExitCode {
+pub fn give_up(error: &dyn Error, code: u8) -> ExitCode {
     let chain = std::iter::successors(Some(error), |&error| error.source());
     complain(&format!("error: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")));
     ExitCode::from(code)

@@ -1,5 +1,6 @@
 //! A run as plain text: one line for each step, and on a terminal one more for the step that is running.
 
+mod before;
 mod live;
 
 use std::io::{self, IsTerminal, Write};
@@ -7,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use live::{Page, Status};
 use step_machine::event::{
-    ErrorRecord, Event, Level, OutputLine, Parent, Reason, RunEnd, RunStart, StepEnd, StepRef, StepRetry, StepStart,
-    StepStatus, StepUpdate, UndoEnd, UndoStart, UndoStatus,
+    ErrorRecord, Event, Level, OutputLine, Parent, Reason, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRef,
+    StepRetry, StepStart, StepStatus, StepUpdate, UndoEnd, UndoStart, UndoStatus,
 };
 use step_machine::{Observer, Plan, RunId};
+
+use crate::cli::History;
 
 /// Writes one line for each step when it ends; those of a nested workflow are indented below that of their step. Needs
 /// no terminal; on one, a last line says what is going on.
@@ -20,6 +23,8 @@ pub struct Screen<W> {
     page: Page<W>,
     /// The run, and those that are nested in it.
     runs: Vec<Told>,
+    /// What was done before this process went on with it.
+    before: History,
     begun: Instant,
     verbose: bool,
 }
@@ -37,7 +42,14 @@ struct Told {
 impl<W: Write + Send> Screen<W> {
     /// Writes to `writer`.
     pub fn new(writer: W) -> Self {
-        Self { page: Page::new(writer), runs: Vec::new(), begun: Instant::now(), verbose: false }
+        let (runs, before) = (Vec::new(), History::new());
+        Self { page: Page::new(writer), runs, before, begun: Instant::now(), verbose: false }
+    }
+
+    /// What was done before, where a run goes on.
+    #[must_use]
+    pub fn after(self, before: History) -> Self {
+        Self { before, ..self }
     }
 
     /// Whether every line is shown that a command writes.
@@ -68,16 +80,16 @@ impl<W: Write + Send> Screen<W> {
     /// How deep a run is that is nested in a step, whose line comes before those of the run.
     fn enter(&self, parent: &Parent) -> usize {
         self.page.change(|status| *status = None);
-        if let Some(head) = self.head('▸', &parent.run, &parent.step) {
+        if let Some(head) = self.head('▸', &parent.run, parent.step.id()) {
             self.line(&head);
         }
         self.told(&parent.run).map_or(0, |told| told.depth + 1)
     }
 
     /// `✓ 3/9  OpenTofu validate  `
-    fn head(&self, mark: char, run: &RunId, step: &StepRef) -> Option<String> {
+    fn head(&self, mark: char, run: &RunId, step: &str) -> Option<String> {
         let Told { plan, depth, .. } = self.told(run)?;
-        let index = plan.position(step.id())?;
+        let index = plan.position(step)?;
         let width = plan.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
         let (indent, total, name) = (" ".repeat(4 * depth), plan.steps.len(), &plan.steps[index].name);
         Some(format!("{indent}{mark} {}/{total}  {name:<width$}", index + 1))
@@ -86,14 +98,14 @@ impl<W: Write + Send> Screen<W> {
     /// `✓ 3/9  OpenTofu validate          0.004 s  ` and what else there is to say.
     fn step(&self, mark: char, run: &RunId, step: &StepRef, duration: Duration, more: &str) {
         self.page.change(|status| *status = None);
-        if let Some(head) = self.head(mark, run, step) {
+        if let Some(head) = self.head(mark, run, step.id()) {
             self.line(&format!("{head}  {}  {more}", seconds(duration)));
         }
     }
 
     /// The step that the live line tells of from here on.
     fn begins(&self, mark: char, event: &Event, step: &StepRef) {
-        let Some(head) = self.head(mark, &event.run, step) else { return };
+        let Some(head) = self.head(mark, &event.run, step.id()) else { return };
         let (since, run_since) = (Instant::now(), self.begun);
         self.page.change(|status| {
             let fresh = Status { head, since, run_since, percentage: 0.0, eta: None, wait: None, news: String::new() };
@@ -141,6 +153,10 @@ impl<W: Write + Send> Observer for Screen<W> {
         self.runs.push(Told { run, plan, depth, news: Vec::new() });
     }
 
+    fn run_resume(&mut self, event: &Event, resume: &RunResume) {
+        self.goes_on(event, resume);
+    }
+
     fn step_start(&mut self, event: &Event, start: &StepStart) {
         self.begins('>', event, &start.step);
     }
@@ -168,6 +184,12 @@ impl<W: Write + Send> Observer for Screen<W> {
 
     fn stderr(&mut self, event: &Event, line: &OutputLine) {
         self.output(event, line);
+    }
+
+    fn stalled(&mut self, event: &Event, stalled: &Stalled) {
+        let (step, silent) = (stalled.step.id(), seconds(stalled.silent));
+        self.tell(&event.run, format!("warning: nothing was heard for {}", silent.trim()));
+        self.line(&format!("warning: nothing was heard of `{step}` for {}", silent.trim()));
     }
 
     fn run_end(&mut self, _: &Event, _: &RunEnd) {

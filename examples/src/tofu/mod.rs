@@ -12,9 +12,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::site;
 use config::{Config, LocalExec, Resource, When};
 use state::{State, StateLock, StoredResource};
 
@@ -77,11 +79,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Result<(), TofuErr
         "init" => folder.init(),
         "validate" => folder.validate(),
         "plan" => folder.plan(rest.iter().find_map(|option| option.strip_prefix("-out=")).ok_or(TofuError::Usage)?),
-        "apply" => folder.apply(rest.last().ok_or(TofuError::Usage)?),
+        "apply" => folder.apply(rest.last().ok_or(TofuError::Usage)?, patience(rest)),
         "output" => folder.output(),
-        "destroy" => folder.destroy(),
+        "destroy" => folder.destroy(patience(rest)),
         _ => Err(TofuError::Usage),
     }
+}
+
+/// How long the state may be locked by somebody else: `-lock-timeout=10s`.
+fn patience(options: &[String]) -> Duration {
+    let given =
+        options.iter().find_map(|option| option.strip_prefix("-lock-timeout=")?.strip_suffix('s')?.parse().ok());
+    given.map_or(Duration::ZERO, Duration::from_secs)
 }
 
 /// The folder that it works in.
@@ -111,12 +120,16 @@ impl Folder {
         self.write(out, &serde_json::to_string_pretty(&plan).map_err(|error| file(out, error.into()))?)
     }
 
-    fn apply(&self, plan: &str) -> Result<(), TofuError> {
+    fn apply(&self, plan: &str, patience: Duration) -> Result<(), TofuError> {
         let PlanFile { create, config } = read_json(&self.0, plan)?;
-        let _lock = StateLock::take(&self.0)?;
+        let _lock = StateLock::take(&self.0, patience)?;
         let mut state = State::read(&self.0)?;
         for name in &create {
             let Some(resource) = config.resource(name) else { continue };
+            // What was begun once and not finished is replaced.
+            if state.is_tainted(name) {
+                provision(name, resource, When::Destroy)?;
+            }
             // Into the state before the first effect: what fails half-way must still be found and destroyed.
             state.put(StoredResource { name: name.clone(), tainted: true, output: resource.input.clone() });
             state.write(&self.0)?;
@@ -135,9 +148,9 @@ impl Folder {
         Ok(())
     }
 
-    fn destroy(&self) -> Result<(), TofuError> {
+    fn destroy(&self, patience: Duration) -> Result<(), TofuError> {
         let config = self.initialized()?;
-        let _lock = StateLock::take(&self.0)?;
+        let _lock = StateLock::take(&self.0, patience)?;
         let mut state = State::read(&self.0)?;
         let names: Vec<String> = state.names();
         for name in &names {
@@ -160,7 +173,8 @@ impl Folder {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), TofuError> {
-        fs::write(self.0.join(name), text).map_err(|source| file(name, source))
+        // Whole or not at all: a `tofu` whose parent was killed may still be at it.
+        site::write_whole(&self.0.join(name), text).map_err(|source| file(name, source))
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +13,9 @@ use serde_json::{Map, Value};
 use super::{TofuError, file, read_json};
 
 const NAME: &str = "terraform.tfstate";
+
+/// How often is looked whether a lock is free.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// `terraform.tfstate`.
 #[derive(Serialize, Deserialize)]
@@ -63,6 +68,10 @@ impl State {
         self.resources.iter().any(|resource| resource.name == name && !resource.tainted)
     }
 
+    pub(super) fn is_tainted(&self, name: &str) -> bool {
+        self.resources.iter().any(|resource| resource.name == name && resource.tainted)
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         self.resources.iter().map(|resource| resource.name.clone()).collect()
     }
@@ -99,14 +108,19 @@ pub(super) struct StateLock {
 }
 
 impl StateLock {
-    pub(super) fn take(folder: &Path) -> Result<Self, TofuError> {
+    /// Takes the lock, and waits so long for somebody else who has it.
+    pub(super) fn take(folder: &Path, patience: Duration) -> Result<Self, TofuError> {
         let path = folder.join(format!(".{NAME}.lock.info"));
         let opened = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = opened.map_err(|source| file(NAME, source))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { _file: lock }),
-            Err(TryLockError::WouldBlock) => Err(TofuError::Locked { lock: path }),
-            Err(TryLockError::Error(source)) => Err(file(NAME, source)),
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { _file: lock }),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < patience => thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => return Err(TofuError::Locked { lock: path }),
+                Err(TryLockError::Error(source)) => return Err(file(NAME, source)),
+            }
         }
     }
 }
@@ -120,11 +134,11 @@ mod tests {
     fn a_lock_lasts_as_long_as_it_is_held() {
         let folder = std::env::temp_dir().join(format!("step-machine-lock-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        let lock = StateLock::take(&folder).unwrap();
-        assert!(matches!(StateLock::take(&folder), Err(TofuError::Locked { .. })));
+        let lock = StateLock::take(&folder, Duration::ZERO).unwrap();
+        assert!(matches!(StateLock::take(&folder, Duration::ZERO), Err(TofuError::Locked { .. })));
         drop(lock);
         // The file is still there, as one is that a killed process leaves.
-        assert!(StateLock::take(&folder).is_ok());
+        assert!(StateLock::take(&folder, LOOK).is_ok());
         fs::remove_dir_all(&folder).unwrap();
     }
 }

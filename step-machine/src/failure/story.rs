@@ -105,14 +105,14 @@ impl Story<'_> {
     }
 
     fn metadata(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.metadata.is_empty() {
-            return Ok(());
+        // What the run inside of the step has told is told with that one.
+        let inside = self.0.error.nested.as_ref().map(|inner| &inner.metadata);
+        let is_inside = |key: &str, value| inside.is_some_and(|inside| inside.get(key) == Some(value));
+        let mut own = self.0.metadata.iter().filter(|(key, value)| !is_inside(key, value)).peekable();
+        if own.peek().is_some() {
+            writeln!(f, "\nmetadata of the step")?;
         }
-        writeln!(f, "\nmetadata of the step")?;
-        for (key, value) in &self.0.metadata {
-            writeln!(f, "  {key}: {value}")?;
-        }
-        Ok(())
+        own.try_for_each(|(key, value)| writeln!(f, "  {key}: {value}"))
     }
 }
 

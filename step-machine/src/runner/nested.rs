@@ -26,7 +26,7 @@ impl StepContext {
     /// Runs another workflow inside this step.
     ///
     /// Its events go to the observers of this run as well, under an id that begins with this run's; its progress is
-    /// the step's. It keeps to this run's journal and stops, to what is
+    /// the step's, and what it tells machines is the step's too. It keeps to this run's journal and stops, to what is
     /// redacted in it, and to its clock and codec unless it has its own. Its failure is this step's error where the body
     /// hands it on.
     ///
@@ -188,7 +188,8 @@ fn taken_back<W: Workflow, E: StepError>(
     }
 }
 
-/// Shows what happens in a nested run to the observers of the run that it is in, and its progress in its step.
+/// Shows what happens in a nested run to the observers of the run that it is in, and its progress in its step, which
+/// also has what it tells machines.
 struct Relay {
     // Not counted: a failure that is kept does not keep the run that it happened in.
     parent: Weak<Shared>,
@@ -210,16 +211,26 @@ impl Observer for Relay {
             return;
         };
         let fraction = (progress.percentage / 100.0).clamp(0.0, 1.0);
-        if fraction > self.told {
-            self.told = fraction;
-            let step = recorder.state().step_ref(self.index);
-            let update =
-                StepUpdate { step, fraction: Some(fraction), level: None, message: None, metadata: Map::new() };
-            recorder.record_news(Kind::StepUpdate(Box::new(update)));
-            // Nothing begins any more, here neither.
-            if recorder.is_broken() {
-                self.stop.raise(Level::Finish);
-            }
+        let fraction = (fraction > self.told).then_some(fraction);
+        self.told = fraction.unwrap_or(self.told);
+        let metadata = match &event.kind {
+            Kind::StepUpdate(update) => update.metadata.clone(),
+            _ => Map::new(),
+        };
+        if fraction.is_none() && metadata.is_empty() {
+            return;
+        }
+        let step = recorder.state().step_ref(self.index);
+        recorder.record_news(Kind::StepUpdate(Box::new(StepUpdate {
+            step,
+            fraction,
+            level: None,
+            message: None,
+            metadata,
+        })));
+        // Nothing begins any more, here neither.
+        if recorder.is_broken() {
+            self.stop.raise(Level::Finish);
         }
     }
 }

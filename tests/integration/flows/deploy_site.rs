@@ -75,8 +75,9 @@ fn processes(user: &User) -> usize {
     listed.lines().filter(|line| line.contains(&*folder.display().to_string())).count()
 }
 
+/// No file or folder is left that something was to become.
 #[track_caller]
-fn nothing_half_done(user: &User) {
+pub(crate) fn nothing_half_done(user: &User) {
     let mut folders = vec![user.path("")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {

@@ -184,7 +184,8 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) {
     assert!(Command::new("git").arg("-C").arg(folder).args(arguments).status().unwrap().success());
 }
 
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
+/// What a router at this port answers.
+pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
