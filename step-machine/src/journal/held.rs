@@ -22,8 +22,8 @@ pub(super) struct Held {
     percentage: f64,
     phase: Option<String>,
     metadata: Map<String, Value>,
-    /// An append failed, so that none may follow.
-    pub(super) has_failed: bool,
+    /// Why an append failed, so that none may follow.
+    pub(super) failure: Option<Arc<str>>,
 }
 
 /// What a store has of a run that is claimed.
@@ -51,14 +51,15 @@ impl Held {
             return Err(damaged(run, format!("event {expected} is missing")));
         }
         let id = run.to_string().into();
-        Ok(Self { epoch, id, last_seq, percentage, phase, metadata, has_failed: false })
+        Ok(Self { epoch, id, last_seq, percentage, phase, metadata, failure: None })
     }
 
     /// Whether an append may be written, as far as that can be seen without the store. Once one may not, none may.
     pub(super) fn check(&mut self, append: &mut Appended) -> Result<(), JournalError> {
         let run = &append.lease.run;
-        if self.has_failed {
-            return Err(write(run, "an earlier write to it failed; begin the run again"));
+        // Whoever did not wait for the earlier one learns here why it failed.
+        if let Some(failure) = &self.failure {
+            return Err(write(run, failure.to_string()));
         }
         let conflict = (!append.is_empty() && append.first != self.last_seq + 1).then(|| JournalError::Conflict {
             run: run.clone(),
@@ -66,8 +67,20 @@ impl Held {
             last: self.last_seq,
         });
         let fault = conflict.or(append.fault.take());
-        self.has_failed = fault.is_some();
-        fault.map_or(Ok(()), Err)
+        match fault {
+            None => Ok(()),
+            Some(fault) => {
+                self.fail(&fault);
+                Err(fault)
+            }
+        }
+    }
+
+    /// An append failed.
+    pub(super) fn fail(&mut self, error: &dyn std::error::Error) {
+        // What the store says, and not what is said around it.
+        let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        self.failure.get_or_insert_with(|| why.into());
     }
 
     /// The row of an append, which then counts as written.

@@ -187,7 +187,8 @@ impl Writer {
             if part.releases() {
                 self.unreleased.push(part.lease.clone());
             }
-            self.with(&part.lease, |held| held.has_failed = true);
+            let why = fault.again().of_writing(&part.lease.run);
+            self.with(&part.lease, |held| held.fail(&why));
             for answer in part.answers {
                 answer.send(Err(fault.again().of_writing(&part.lease.run)));
             }
@@ -252,7 +253,7 @@ impl Writer {
 
     async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
         // What an append that failed would have added is not there.
-        let last_seq = self.end(lease).filter(|held| !held.has_failed).map_or(0, |held| held.last_seq);
+        let last_seq = self.end(lease).filter(|held| held.failure.is_none()).map_or(0, |held| held.last_seq);
         let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
         if done.is_err() {
             self.unreleased.push(lease.clone());

@@ -133,7 +133,7 @@ impl Writer {
             match outcome {
                 Outcome::Appended(lease, ..) => {
                     if let Some(leased) = self.leased(lease) {
-                        leased.held.has_failed = true;
+                        leased.held.fail(&error);
                     }
                 }
                 Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.leased(lease).is_some() => {
@@ -273,7 +273,7 @@ impl Writer {
         self.flush()?;
         let leased = self.leased(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
         // What an append that failed would have added is not there.
-        let last_seq = leased.filter(|leased| !leased.held.has_failed).map_or(0, |leased| leased.held.last_seq);
+        let last_seq = leased.filter(|leased| leased.held.failure.is_none()).map_or(0, |leased| leased.held.last_seq);
         claims::give_back(&self.connection, lease, last_seq)?;
         Ok(())
     }
