@@ -479,6 +479,8 @@ impl Recorder {
     /// Notes from here on when something is heard of a step.
     #[cfg(feature = "runner")]
     pub(crate) fn listen(&mut self) {
+        // What begins the short way is not heard.
+        self.is_short = false;
         self.heard = Some(vec![tokio::time::Instant::now(); self.state.steps().len()].into());
     }
 

@@ -23,8 +23,6 @@ impl Recorder {
     /// Begins an attempt at a step; `false` too where the step is settled.
     #[inline(never)]
     pub(crate) fn begin_step(&mut self, index: usize) -> bool {
-        #[cfg(feature = "runner")]
-        self.hear(index);
         match self.start_plainly(index) {
             Ok(()) => {
                 self.tell(|state| start(state, index, 1, false));
@@ -36,6 +34,8 @@ impl Recorder {
 
     #[inline(never)]
     fn begin_step_at(&mut self, index: usize, now: u64) -> bool {
+        #[cfg(feature = "runner")]
+        self.hear(index);
         let step = self.step(index);
         if step.status().is_settled() {
             return false;

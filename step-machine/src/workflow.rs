@@ -44,6 +44,9 @@ pub trait Workflow: Sized + Send + Sync + 'static {
     /// How many levels of workflows are nested below this one.
     const DEPTH: usize = 0;
 
+    /// Whether a step may declare the silence after which it counts as stalled; where none does, none is looked for.
+    const STALLS: bool = true;
+
     /// The state of the typed machine before the first step.
     type Start;
 

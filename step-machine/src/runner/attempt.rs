@@ -190,7 +190,7 @@ fn begin<E>(shared: &Shared, index: usize) -> Begin<E> {
         return Begin::No(Verdict::Held);
     }
     if recorder.begin_step(index) {
-        return Begin::Yes(recorder.send(waiting(shared)));
+        return Begin::Yes(if shared.is_kept { recorder.send(waiting(shared)) } else { None });
     }
     drop(recorder);
     Begin::No(broken(shared, None))

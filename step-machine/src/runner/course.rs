@@ -54,7 +54,7 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
         let leave = Leave(shared);
-        let limits = stall::limits(&shared.plan, self.stalled_after);
+        let limits = stall::limits::<W>(&shared.plan, self.stalled_after);
         let stall = (!limits.is_empty()).then(|| stall::watch(shared.clone(), limits));
         let driven = watched(triggers, stall, &shared.stop, run).await;
         std::mem::forget(leave);

@@ -84,8 +84,15 @@ pub struct Job<'r> {
 impl Job<'_> {
     async fn drive<W: Dispatch<H>, H: Sync>(self, handler: &H) -> Verdict<W::Error> {
         let mut cx = StepContext::new(Link::Shared(self.shared.clone()), self.index, Phase::Run);
-        let verdict = drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await;
-        if self.shared.is_kept { Box::pin(kept(self.shared, self.index, verdict)).await } else { verdict }
+        if self.shared.is_kept {
+            // On the heap, as a run in memory is to be quick.
+            return Box::pin(async {
+                let verdict = drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await;
+                kept(self.shared, self.index, verdict).await
+            })
+            .await;
+        }
+        drive_step::<W, H>(handler, self.shared, &mut cx, self.terms).await
     }
 }
 

@@ -9,11 +9,11 @@ use super::handler::BoxFuture;
 use crate::event::{Kind, Stalled};
 use crate::link::Shared;
 use crate::recorder::Recorder;
-use crate::workflow::Plan;
+use crate::workflow::{Plan, Workflow};
 
 /// The silence after which each step counts as stalled; none where no step ever does.
-pub(super) fn limits(plan: &Plan, default: Option<Duration>) -> Vec<Option<Duration>> {
-    if default.is_none() && plan.steps.iter().all(|step| step.stalled_after.is_none()) {
+pub(super) fn limits<W: Workflow>(plan: &Plan, default: Option<Duration>) -> Vec<Option<Duration>> {
+    if default.is_none() && (!W::STALLS || plan.steps.iter().all(|step| step.stalled_after.is_none())) {
         return Vec::new();
     }
     plan.steps.iter().map(|step| step.stalled_after.or(default)).collect()

@@ -15,6 +15,7 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
     let start = order::start(workflow);
     let plan = plan(workflow);
     let (depth, no_circle) = depth(workflow);
+    let no_stalls = no_stalls(workflow);
     let variants = workflow.steps.iter().enumerate().map(|(index, step)| {
         let variant = &step.ident;
         quote!(Self::#variant { .. } => #index,)
@@ -34,6 +35,7 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
         impl #krate::Workflow for #ident {
             const NAME: &'static ::core::primitive::str = #name;
             #depth
+            #no_stalls
             type Start = #start;
 
             fn plan() -> &'static #krate::Plan {
@@ -56,6 +58,16 @@ pub(crate) fn workflow_impl(workflow: &Workflow) -> TokenStream {
         }
         #no_circle
     }
+}
+
+/// That no step declares when it counts as stalled, where that is so.
+fn no_stalls(workflow: &Workflow) -> Option<TokenStream> {
+    let has_none = workflow.steps.iter().all(|step| step.stalled_after.is_none());
+    has_none.then(|| {
+        quote!(
+            const STALLS: ::core::primitive::bool = false;
+        )
+    })
 }
 
 /// How deep the nested workflows go, and what asks for it: for a workflow that is nested in itself, by way of others,
