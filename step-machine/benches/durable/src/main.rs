@@ -1,11 +1,13 @@
 //! What the durable journals cost, beside SQLite or PostgreSQL itself in the same run.
 //!
-//! `cargo run --profile bench -p step-machine-durable -- chain`, `load`, `grow`, `park` or `postgres <url>`.
+//! `cargo run --profile bench -p step-machine-durable -- chain`, `load`, `grow`, `park` or `postgres <url>`;
+//! `turn` is for `../compare_durable.py`.
 
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod bare;
 mod postgres;
+mod turn;
 mod workflows;
 
 use std::alloc::System;
@@ -72,6 +74,15 @@ enum What {
         #[arg(long, default_values_t = [1, 2, 4])]
         writers: Vec<usize>,
     },
+    /// The turn of one contender beside durable peers: after a run that does not count, the seconds of each sample
+    Turn {
+        who: turn::Who,
+        /// How many runs of 100 steps go at once
+        #[arg(long, default_value_t = 1)]
+        runs: usize,
+        #[arg(long, default_value_t = 1)]
+        samples: usize,
+    },
 }
 
 fn main() -> Outcome {
@@ -84,6 +95,7 @@ fn main() -> Outcome {
         What::Grow => grow(&dir),
         What::Park { runs } => park(&dir, runs),
         What::Postgres { url, samples, runs, writers } => postgres::measure(&url, samples, &runs, &writers),
+        What::Turn { who, runs, samples } => turn::take(who, &dir, runs, samples),
     }
 }
 
