@@ -103,15 +103,14 @@ def main():
     parser.add_argument("--samples", type=int, default=5)
     parser.add_argument("--runs", default="1,10,100,1000", help="how many go at once, by columns")
     parser.add_argument("--limit", type=float, default=30, help="seconds that a call may take")
-    parser.add_argument("--only", default="", help="contenders with this in their name")
+    parser.add_argument("--only", default="", help="contenders whose name this expression finds")
     parser.add_argument("--dir", default=str(TARGET), help="a folder of the disk to measure")
     parser.add_argument("--syncs", action="store_true", help="count instead how often each waits for the disk")
     options = parser.parse_args()
     columns = [int(text) for text in options.runs.split(",")]
     programs = {"ours": build(BENCHES / "durable"), "peers": build(BENCHES / "durable-peers")}
-    commands = {
-        name: [programs[program], *arguments] for name, program, arguments in CONTENDERS if options.only in name
-    }
+    chosen = [one for one in CONTENDERS if re.search(options.only, one[0])]
+    commands = {name: [programs[program], *arguments] for name, program, arguments in chosen}
     table = {name: [] for name in commands}
     speed = dict.fromkeys(commands, float("inf"))
     for runs in columns:
@@ -122,12 +121,13 @@ def main():
             continue
         able = {name: command for name, command in commands.items() if runs * STEPS / options.limit < speed[name]}
         found = speeds(able, runs, options)
-        reference = next(iter(found.values()), None)
+        reference = found.get(next(iter(commands)))
         for name, cells in table.items():
             if name in found:
                 speed[name] = statistics.median(found[name])
-                cells.append(f"{speed[name]:,.0f} ({min(found[name]):,.0f} to {max(found[name]):,.0f}), ")
-                cells[-1] += f"{statistics.median(a / b for a, b in zip(found[name], reference)):.2g}×"
+                cells.append(f"{speed[name]:,.0f} ({min(found[name]):,.0f} to {max(found[name]):,.0f})")
+                if reference:
+                    cells[-1] += f", {statistics.median(a / b for a, b in zip(found[name], reference)):.2g}×"
             else:
                 speed[name] = 0
                 cells.append("not measured")
