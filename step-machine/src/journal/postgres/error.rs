@@ -134,6 +134,10 @@ impl Trouble {
             None if is_of_io(error) || error.is_closed() => {
                 "see whether the server runs, and whether host and port are right"
             }
+            // Its kind is known only by its text.
+            None if error.to_string().contains("TLS") => {
+                "see whether the server offers TLS and whose certificate it has, or ask for none with sslmode=disable"
+            }
             None => "see what the server says",
         }
     }

@@ -39,6 +39,9 @@ use crate::sync::lock;
 /// A journal in one file, which survives crashes and power losses, and which several processes may use at once.
 ///
 /// What it has of each run can be looked at with plain SQL: the views `runs`, `steps` and `events` are made for that.
+/// A commit of the only run that is driven is waited for on the thread that drives it, also where that is one of an async
+/// runtime: it takes less than going to another thread and back. With several runs a thread of the journal writes for all.
+///
 /// Clones share one connection; the last one that goes waits until all that was asked for is done.
 ///
 /// While a journal drives runs it holds a locked file in the folder `<file>-owners`, next to the database: by that
@@ -158,13 +161,13 @@ impl SqliteJournal {
     }
 
     /// Asks the writer.
-    fn ask<T>(&self, is_waited_for: bool, job: impl FnOnce(Answer<T>) -> Job) -> Reply<T> {
+    fn ask<T>(&self, by: Waiting, job: impl FnOnce(Answer<T>) -> Job) -> Reply<T> {
         let Some(writing) = &self.inner.writing else {
             let advice = "open it with `open`, not with `open_read_only`";
             return Reply::ready(Err(unusable(&self.inner.path, advice, "it was opened only to read".into())));
         };
         let (answer, reply) = Reply::later();
-        writing.queue.push(job(answer), is_waited_for);
+        writing.queue.push(job(answer), by);
         reply
     }
 }
@@ -196,16 +199,15 @@ impl Drop for Inner {
 
 impl Journal for SqliteJournal {
     fn claim(&self, claim: &Claim) -> Reply<Claimed> {
-        self.ask(false, |answer| Job::Claim(claim.clone(), answer))
+        self.ask(Waiting::Nobody, |answer| Job::Claim(claim.clone(), answer))
     }
 
     fn append(&self, append: Append<'_>) -> Reply<()> {
-        let is_waited_for = append.waiting == Waiting::Thread;
-        self.ask(is_waited_for, |answer| Job::Append(Box::new(Appended::new(append)), answer))
+        self.ask(append.waiting, |answer| Job::Append(Box::new(Appended::new(append)), answer))
     }
 
     fn release(&self, lease: &Lease) -> Reply<()> {
-        self.ask(false, |answer| Job::Release(lease.clone(), answer))
+        self.ask(Waiting::Nobody, |answer| Job::Release(lease.clone(), answer))
     }
 
     fn load(&self, run: &RunId) -> Reply<Vec<Event>> {
@@ -217,11 +219,11 @@ impl Journal for SqliteJournal {
     }
 
     fn abandon(&self, run: &RunId, why: &str) -> Reply<()> {
-        self.ask(false, |answer| Job::Abandon(run.clone(), why.to_owned(), answer))
+        self.ask(Waiting::Nobody, |answer| Job::Abandon(run.clone(), why.to_owned(), answer))
     }
 
     fn prune(&self, before: SystemTime) -> Reply<usize> {
-        self.ask(false, |answer| Job::Prune(before, answer))
+        self.ask(Waiting::Nobody, |answer| Job::Prune(before, answer))
     }
 }
 

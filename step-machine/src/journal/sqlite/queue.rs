@@ -1,10 +1,12 @@
 //! What waits for the one writer, and whose turn it is to write.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::job::Job;
 use super::reader::Reads;
 use super::writer::Writer;
+use crate::journal::Waiting;
 use crate::sync::lock;
 
 /// So much may wait; whoever brings more waits for room, so that news which nobody waits for cannot fill the memory.
@@ -17,6 +19,8 @@ pub(super) struct Queue {
     work: Condvar,
     room: Condvar,
     writer: Mutex<Writer>,
+    /// How many runs are driven here.
+    leases: AtomicUsize,
     reads: Reads,
 }
 
@@ -42,6 +46,7 @@ impl Queue {
             work: Condvar::new(),
             room: Condvar::new(),
             writer: Mutex::new(writer),
+            leases: AtomicUsize::new(0),
             reads,
         }
     }
@@ -51,8 +56,11 @@ impl Queue {
     }
 
     /// Asks the writer for something. One that its thread waits for is written by that thread itself, where nobody
-    /// else is about to: that saves two changes of threads. Where the queue is closed, the job's answer says so.
-    pub(super) fn push(&self, job: Job, is_waited_for: bool) {
+    /// else is about to: that saves two changes of threads. So is one that a task waits for whose run is the only one:
+    /// nothing would be committed together with it. Where the queue is closed, the job's answer says so.
+    pub(super) fn push(&self, job: Job, by: Waiting) {
+        let is_alone = || self.leases.load(Ordering::Relaxed) <= 1;
+        let is_waited_for = by == Waiting::Thread || (by == Waiting::Task && is_alone());
         let mut waiting = lock(&self.waiting);
         while waiting.is_full() && !waiting.is_closed {
             waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +109,9 @@ impl Queue {
 
     fn write(&self, jobs: Vec<Job>) {
         let _turn = Turn(self);
-        lock(&self.writer).write(jobs);
+        let mut writer = lock(&self.writer);
+        writer.write(jobs);
+        self.leases.store(writer.leases.len(), Ordering::Relaxed);
     }
 
     /// Takes nothing more; what waits is still done.

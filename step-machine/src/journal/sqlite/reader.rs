@@ -15,7 +15,7 @@ use super::load::load;
 use super::queue::Queue;
 use super::{SqliteOptions, connect, join_thread};
 use crate::event::Event;
-use crate::journal::{Answer, Claimed, JournalError, Lease, Reply, RunQuery, RunSummary};
+use crate::journal::{Answer, Claimed, JournalError, Lease, Reply, RunQuery, RunSummary, Waiting};
 use crate::run_id::RunId;
 use crate::sync::lock;
 
@@ -167,7 +167,7 @@ impl Reader {
 fn give_back(shared: &Shared, lease: Lease) {
     if let Some(queue) = shared.queue.upgrade() {
         let (answer, reply) = Reply::later();
-        queue.push(Job::Release(lease, answer), true);
+        queue.push(Job::Release(lease, answer), Waiting::Thread);
         drop(reply.wait());
     }
 }
