@@ -171,7 +171,7 @@ fn load(dir: &TempDir, runs: &[usize], samples: usize, threads: usize) -> Outcom
 
 fn grow(dir: &TempDir) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    println!("steps of a run: microseconds a step; then to load and fold it, milliseconds");
+    println!("steps of a run: microseconds a step; then milliseconds to load it, and to fold it");
     let journal = SqliteJournal::open(dir.path().join("long.db"))?;
     macro_rules! measure {
         ($($workflow:ident $steps:literal),*) => {$({
@@ -179,11 +179,9 @@ fn grow(dir: &TempDir) -> Outcome {
             let report =
                 runtime.block_on($workflow::run(&Nothing::default()).journal(journal.clone()).into_future())?;
             let took = micros(since.elapsed(), $steps);
-            let since = Instant::now();
-            let state = RunState::fold(&journal.load(report.run()).wait()?)?;
-            let folded = since.elapsed();
+            let (state, loaded, folded) = load_and_fold(&journal, report.run())?;
             assert_eq!(state.as_ref(), Some(report.state()));
-            println!("{:>7}   {took:>8.1}   {:>8.2}", $steps, folded.as_secs_f64() * 1e3);
+            println!("{:>7}   {took:>8.1}   {loaded:>8.2} {folded:>8.2}", $steps);
         })*};
     }
     measure!(Chain10 10, Chain100 100, Chain1000 1000);
@@ -197,6 +195,17 @@ fn grow(dir: &TempDir) -> Outcome {
     Ok(())
 }
 
+/// Where a run stands, and the milliseconds that it took to load and to fold it.
+fn load_and_fold(journal: &SqliteJournal, run: &RunId) -> Outcome<(Option<RunState>, f64, f64)> {
+    let millis = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
+    let since = Instant::now();
+    let events = journal.load(run).wait()?;
+    let loaded = millis(since);
+    let since = Instant::now();
+    let state = RunState::fold(&events)?;
+    Ok((state, loaded, millis(since)))
+}
+
 /// A run of more steps than an enum has, written event by event, two at once as a runner does.
 fn long(journal: &SqliteJournal, steps: usize) -> Outcome {
     let events = events_of(steps)?;
@@ -206,11 +215,9 @@ fn long(journal: &SqliteJournal, steps: usize) -> Outcome {
         journal.append(Append::new(&lease, pair)).wait()?;
     }
     let took = micros(since.elapsed(), steps);
-    let since = Instant::now();
-    let state = RunState::fold(&journal.load(&lease.run).wait()?)?;
-    let folded = since.elapsed().as_secs_f64() * 1e3;
+    let (state, loaded, folded) = load_and_fold(journal, &lease.run)?;
     assert!(state.is_some_and(|state| state.steps().iter().all(|step| step.status().is_settled())));
-    println!("{steps:>7}   {took:>8.1}   {folded:>8.2}   appended without a runner");
+    println!("{steps:>7}   {took:>8.1}   {loaded:>8.2} {folded:>8.2}   appended without a runner");
     Ok(())
 }
 
