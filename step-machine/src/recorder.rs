@@ -1,14 +1,16 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
+mod keep;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::book::{Ack, Book, Settled};
+use crate::book::Book;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
 use crate::failure;
-use crate::journal::{Claim, Journal, JournalError, Lease, Waiting};
+use crate::journal::{Journal, JournalError, Lease};
 use crate::observe::{ObserverFault, Observers};
 use crate::run_id::RunId;
 use crate::secret::{self, Secrecy};
@@ -317,99 +319,6 @@ impl Recorder {
             return Ok(None);
         }
         self.secrecy.seal(self.state.run(), self.state.workflow(), kind)
-    }
-
-    /// Records several events that the journal gets in one.
-    pub(crate) fn together(&mut self, record: impl FnOnce(&mut Self) -> bool) -> bool {
-        let was_deferred = std::mem::replace(&mut self.is_deferred, true);
-        let is_recorded = record(self);
-        self.is_deferred = was_deferred;
-        is_recorded && (was_deferred || self.flush())
-    }
-
-    /// From here on whoever drives the run waits for the journal where it matters, and not each event by itself.
-    #[cfg(feature = "runner")]
-    pub(crate) fn defer(&mut self) {
-        self.is_deferred = true;
-    }
-
-    /// Whether a journal keeps the run.
-    #[cfg(feature = "runner")]
-    pub(crate) fn is_kept(&self) -> bool {
-        self.book.is_some()
-    }
-
-    /// Gives the journal what it does not have yet; what is to be waited for, where there is anything.
-    #[inline]
-    pub(crate) fn send(&mut self, waiting: Waiting) -> Option<Box<Ack>> {
-        self.book.as_mut()?.send(waiting)
-    }
-
-    /// Takes in what the journal said; `false` where it has failed, now or before.
-    pub(crate) fn settle(&mut self, settled: Settled) -> bool {
-        if self.is_broken() {
-            return false;
-        }
-        let Some(book) = &mut self.book else { return true };
-        match book.settle(settled) {
-            Ok(events) => {
-                let news = book.take_news();
-                let sent = if news.is_empty() { Ok(()) } else { book.send_news(&news) };
-                let news = match sent {
-                    Ok(()) => news,
-                    Err(error) => {
-                        self.break_off(error);
-                        Vec::new()
-                    }
-                };
-                for event in events.iter().chain(&news) {
-                    self.observers.notify(event);
-                }
-            }
-            Err(lost) => {
-                for saved in lost.states {
-                    self.state.restore(saved);
-                }
-                self.break_off(lost.error);
-            }
-        }
-        !self.is_broken()
-    }
-
-    /// Waits until the journal has everything; `false` where it has failed, now or before.
-    pub(crate) fn flush(&mut self) -> bool {
-        let ack = self.send(Waiting::Thread).or_else(|| self.book.as_ref()?.barrier());
-        match ack {
-            Some(ack) => self.settle(ack.wait()),
-            None => !self.is_broken(),
-        }
-    }
-
-    /// Takes the waiting back from whoever drove the run.
-    pub(crate) fn catch_up(&mut self) {
-        self.is_deferred = false;
-        if !self.is_broken() {
-            self.flush();
-        }
-    }
-
-    /// Claims the run again, which was given back with its end.
-    pub(crate) fn claim_again(&mut self) -> bool {
-        let Some(book) = self.book.as_mut().filter(|book| !book.has_lease()) else { return !self.is_broken() };
-        let claim = Claim::of(self.state.run());
-        let error = match book.journal().claim(&claim).wait() {
-            Ok(claimed) => {
-                let last = claimed.events.last().map_or(0, |event| event.seq);
-                book.take_up(claimed.lease);
-                if last == self.state.seq() {
-                    return true;
-                }
-                JournalError::Conflict { run: claim.run, found: self.state.seq() + 1, last }
-            }
-            Err(error) => error,
-        };
-        self.break_off(error);
-        false
     }
 
     #[inline]
