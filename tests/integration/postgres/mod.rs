@@ -5,6 +5,7 @@ mod opening;
 mod processes;
 mod queries;
 mod server;
+mod tls;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -30,7 +30,14 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// One whose folder, with its database in `data`, is made ready first.
+    pub(super) fn with(prepare: impl FnOnce(&Path)) -> Self {
         let folder = cluster();
+        prepare(folder.path());
+        give_keys_to_postgres(&folder.path().join("data")).unwrap();
         let port = free_port();
         let mut server = Self { folder, port, process: None };
         server.restart();
@@ -39,6 +46,10 @@ impl Server {
 
     pub(super) fn url(&self) -> String {
         url(self.port)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Ends it as a crash of the machine would, as far as that goes: with its processes, which would go on for a moment.
@@ -180,4 +191,16 @@ fn give_to_postgres(folder: &Path) -> Result<(), Error> {
         return Ok(());
     }
     std::os::unix::fs::chown(folder, Some(id(&["-u", "postgres"])), Some(id(&["-g", "postgres"])))
+}
+
+/// It reads only a key that is its own.
+fn give_keys_to_postgres(data: &Path) -> Result<(), Error> {
+    for name in ["server.key", "server.crt"] {
+        let file = data.join(name);
+        if file.exists() {
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            give_to_postgres(&file)?;
+        }
+    }
+    Ok(())
 }

@@ -102,7 +102,7 @@ impl Trouble {
         match error.code() {
             Some(code) => is_away(code),
             // The connection is gone, or could not be made. What cannot be read or sent stays so.
-            None => error.is_closed() || is_of_io(error),
+            None => error.is_closed() || (is_of_io(error) && !is_untrusted(error)),
         }
     }
 
@@ -131,12 +131,16 @@ impl Trouble {
         };
         match error.code() {
             Some(code) => advice(code),
+            None if is_untrusted(error) => {
+                "see whose certificate the server has, and that this machine trusts who signed it; the variable \
+                 SSL_CERT_FILE names a file of others to trust"
+            }
             None if is_of_io(error) || error.is_closed() => {
                 "see whether the server runs, and whether host and port are right"
             }
             // Its kind is known only by its text.
             None if error.to_string().contains("TLS") => {
-                "see whether the server offers TLS and whose certificate it has, or ask for none with sslmode=disable"
+                "see whether the server offers TLS, or ask for none with sslmode=disable"
             }
             None => "see what the server says",
         }
@@ -145,6 +149,12 @@ impl Trouble {
 
 fn is_of_io(error: &tokio_postgres::Error) -> bool {
     matches!(error.source(), Some(source) if source.is::<std::io::Error>())
+}
+
+/// Whether TLS was refused for what the server showed. Such an error comes as one of I/O with invalid data.
+fn is_untrusted(error: &tokio_postgres::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::InvalidData) && error.to_string().contains("TLS")
 }
 
 fn is_away(code: &SqlState) -> bool {
