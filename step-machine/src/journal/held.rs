@@ -128,7 +128,12 @@ pub(super) struct Pending {
 impl Pending {
     /// Whether `later` may be put into it.
     pub(super) fn takes(&self, later: &Self) -> bool {
-        self.epoch == later.epoch && self.body.len() + later.body.len() <= LONGEST_BODY
+        self.has_room(later, LONGEST_BODY)
+    }
+
+    /// Whether `later` is of the same lease and may be put into it, where a row has so many bytes at most.
+    pub(super) fn has_room(&self, later: &Self, most: usize) -> bool {
+        (self.key, self.epoch) == (later.key, later.epoch) && self.body.len() + later.body.len() <= most
     }
 
     /// The checksum of the row; `None` where there are no events.

@@ -4,6 +4,7 @@ mod damage;
 mod opening;
 mod processes;
 pub(crate) mod queries;
+mod rows;
 
 use std::path::Path;
 
@@ -48,4 +49,12 @@ fn append(journal: &SqliteJournal, lease: &Lease, events: &[Event]) {
 /// A connection as any other program has it.
 fn sql(path: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(path).unwrap()
+}
+
+/// The first and the last event of each row of a run.
+fn rows_of(path: &Path, run: &str) -> Vec<(u64, u64)> {
+    let connection = sql(path);
+    let select = "SELECT first_seq, record.last_seq FROM record JOIN run ON run.key = run WHERE run.id = ?1 ORDER BY 1";
+    let mut select = connection.prepare(select).unwrap();
+    select.query_map([run], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
 }

@@ -13,6 +13,7 @@ mod prune;
 mod queue;
 mod reader;
 mod rows;
+mod wait;
 mod wal;
 mod writer;
 
@@ -39,8 +40,9 @@ use crate::sync::lock;
 /// A journal in one file, which survives crashes and power losses, and which several processes may use at once.
 ///
 /// What it has of each run can be looked at with plain SQL: the views `runs`, `steps` and `events` are made for that.
-/// A commit of the only run that is driven is waited for on the thread that drives it, also where that is one of an async
-/// runtime: it takes less than going to another thread and back. With several runs a thread of the journal writes for all.
+/// The claim and the commits of the only run that is driven are waited for on the thread that drives it, also where that is
+/// one of an async runtime: it takes less than going to another thread and back. With several runs a thread of the journal
+/// writes for all.
 ///
 /// Clones share one connection; the last one that goes waits until all that was asked for is done.
 ///
@@ -141,7 +143,7 @@ impl SqliteJournal {
         let connection = connect::to_write(&path, options)?;
         let queue = Arc::new_cyclic(|queue| {
             let reads = Reads::new(path.clone(), options.clone(), queue.clone(), None);
-            Queue::new(Writer::new(connection, path.clone(), reads.clone()), reads)
+            Queue::new(Writer::new(connection, path.clone(), reads.clone(), options.synchronous), reads)
         });
         let served = queue.clone();
         let thread = std::thread::Builder::new()
@@ -199,7 +201,8 @@ impl Drop for Inner {
 
 impl Journal for SqliteJournal {
     fn claim(&self, claim: &Claim) -> Reply<Claimed> {
-        self.ask(Waiting::Nobody, |answer| Job::Claim(claim.clone(), answer))
+        // It waits for no disk.
+        self.ask(Waiting::Task, |answer| Job::Claim(claim.clone(), answer))
     }
 
     fn append(&self, append: Append<'_>) -> Reply<()> {

@@ -10,7 +10,8 @@ use crate::journal::JournalError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Synchronous {
-    /// Until the disk has it: what was acknowledged survives a power loss.
+    /// Until the disk has it: what was acknowledged survives a power loss. A claim, or the end of one without an append, is
+    /// not waited for: after a power loss nobody drives a run anyway.
     #[default]
     Full,
     /// Until the operating system has it: what was acknowledged survives a crash of the process, but a power loss, or a

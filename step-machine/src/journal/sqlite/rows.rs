@@ -10,12 +10,23 @@ use crate::event::RunStatus;
 use crate::journal::appended::Changes;
 use crate::journal::held::Pending;
 
+/// What a row has at most to which a later commit adds: with its columns it then fits a page.
+const FULL_BODY: usize = 3_900;
+
 /// In the order in which their runs first came.
 #[derive(Default)]
 pub(super) struct Rows {
     rows: Vec<Pending>,
     /// Where the row of a run stands, by its key.
     places: HashMap<i64, usize>,
+    /// What a run wrote last that was alone: what it brings next is put to it, and changes no page of the index.
+    open: Option<Open>,
+}
+
+/// A row that was written and is not full.
+struct Open {
+    id: i64,
+    row: Pending,
 }
 
 impl Rows {
@@ -33,25 +44,25 @@ impl Rows {
         Ok(())
     }
 
+    /// Forgets what was not written, and what may be taken back.
     pub(super) fn clear(&mut self) {
         self.rows.clear();
         self.places.clear();
+        self.open = None;
     }
 
     /// Writes them.
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Error> {
-        if self.rows.is_empty() {
-            return Ok(());
-        }
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO record (run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(?9 AS TEXT))",
-        )?;
-        for row in self.rows.drain(..) {
-            let checksum = row.checksum();
-            let Pending { key, epoch, first, last, at_us, percentage, phase, body, changes, .. } = row;
-            if let Some(checksum) = checksum {
-                insert.execute(params![key, first, last, epoch, at_us, percentage, phase, checksum, body])?;
+        let is_alone = self.rows.len() == 1;
+        for mut row in self.rows.drain(..) {
+            let (key, last, changes) = (row.key, row.last, row.changes.take());
+            if row.first > 0 {
+                let open = self.open.take().filter(|open| is_alone && open.row.has_room(&row, FULL_BODY));
+                let written = match open {
+                    Some(open) => add(connection, open, row)?,
+                    None => Open { id: insert(connection, &row)?, row },
+                };
+                self.open = is_alone.then_some(written);
             }
             if let Some(changes) = changes {
                 change(connection, key, last, *changes)?;
@@ -59,6 +70,30 @@ impl Rows {
         }
         self.places.clear();
         Ok(())
+    }
+}
+
+/// Writes a row; gives its id.
+fn insert(connection: &Connection, row: &Pending) -> Result<i64, Error> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO record (run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(?9 AS TEXT))",
+    )?;
+    let Pending { key, epoch, first, last, at_us, percentage, phase, body, .. } = row;
+    insert.insert(params![key, first, last, epoch, at_us, percentage, phase, row.checksum(), body])
+}
+
+/// Writes what comes later to a row that is there.
+fn add(connection: &Connection, mut open: Open, later: Pending) -> Result<Open, Error> {
+    open.row.merge(later);
+    let mut update = connection.prepare_cached(
+        "UPDATE record SET last_seq = ?2, at_us = ?3, percentage = ?4, phase = ?5, checksum = ?6,
+        body = CAST(?7 AS TEXT) WHERE id = ?1",
+    )?;
+    let Pending { last, at_us, percentage, phase, body, .. } = &open.row;
+    match update.execute(params![open.id, last, at_us, percentage, phase, open.row.checksum(), body])? {
+        1 => Ok(open),
+        others => Err(Error::StatementChangedRows(others)),
     }
 }
 

@@ -34,8 +34,9 @@ CREATE INDEX run_unfinished ON run (status) WHERE status IN ('running', 'rolling
 CREATE INDEX run_parent ON run (parent) WHERE parent IS NOT NULL;
 CREATE INDEX run_owner ON run (owner) WHERE owner IS NOT NULL;
 
--- What was appended at once, in the order of arrival, so that what many runs write stands on few pages. The time, the
--- percentage and the phase are those after its last event.
+-- What was appended at once, in the order of arrival, so that what many runs write stands on few pages; and what a run
+-- that was alone appended next, until the row is full. The time, the percentage and the phase are those after its last
+-- event.
 CREATE TABLE record (
   id INTEGER PRIMARY KEY,
   run INTEGER NOT NULL REFERENCES run (key),

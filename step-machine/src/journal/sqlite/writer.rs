@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, Error};
 
+use super::Synchronous;
 use super::claims;
 use super::error::unusable;
 use super::job::{Failure, Fault, Granted, Job, Outcome};
@@ -15,6 +16,7 @@ use super::owner::{Home, OwnerFile};
 use super::prune::prune;
 use super::reader::Reads;
 use super::rows::Rows;
+use super::wait::Wait;
 use super::wal::Reserve;
 use crate::journal::appended::Appended;
 use crate::journal::held::Held;
@@ -38,6 +40,7 @@ pub(super) struct Writer {
     /// Leases that were given back while the store could not be written.
     unreleased: Vec<Lease>,
     reserve: Reserve,
+    wait: Wait,
 }
 
 /// This process, as an owner of runs.
@@ -59,7 +62,7 @@ pub(super) struct Leased {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads) -> Self {
+    pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads, synchronous: Synchronous) -> Self {
         Self {
             home: Home::of(&path),
             reserve: Reserve::of(&path),
@@ -71,12 +74,13 @@ impl Writer {
             rows: Rows::default(),
             data_version: None,
             unreleased: Vec::new(),
+            wait: Wait::new(synchronous),
         }
     }
 
     /// Does all of `jobs` in one transaction, and answers.
     pub(super) fn write(&mut self, jobs: Vec<Job>) {
-        let mut failure = self.begin().err();
+        let mut failure = self.begin(&jobs).err();
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
             let mut outcome = self.perform(job, failure.is_some());
@@ -92,7 +96,8 @@ impl Writer {
         }
     }
 
-    fn begin(&mut self) -> Result<(), Error> {
+    fn begin(&mut self, jobs: &[Job]) -> Result<(), Error> {
+        self.wait.set_for(jobs, &self.connection)?;
         self.execute("BEGIN IMMEDIATE")?;
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
