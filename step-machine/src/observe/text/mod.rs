@@ -59,6 +59,8 @@ pub struct PlainText {
     before: HashMap<RunId, RunState>,
     level: Level,
     at_once: bool,
+    /// How much the lines of commands matter.
+    output: Level,
     /// When the last event came, in time since the Unix epoch.
     now: Duration,
 }
@@ -73,7 +75,7 @@ impl PlainText {
     /// Lines from [`Level::Info`] on.
     pub fn new() -> Self {
         let (runs, before) = (Vec::new(), HashMap::new());
-        Self { runs, before, level: Level::Info, at_once: false, now: Duration::ZERO }
+        Self { runs, before, level: Level::Info, at_once: false, output: Level::Debug, now: Duration::ZERO }
     }
 
     /// Makes only lines that matter so much or more. A success matters as much as an info; the begin of a step, tasks and
@@ -87,6 +89,12 @@ impl PlainText {
     #[must_use]
     pub fn at_once(self) -> Self {
         Self { at_once: true, ..self }
+    }
+
+    /// Makes lines of what commands write too, at [`Level::Info`].
+    #[must_use]
+    pub fn with_output(self) -> Self {
+        Self { output: Level::Info, ..self }
     }
 
     /// Tells what was done before too, where a run goes on: these are the run and those nested in it, as their journal had
@@ -279,10 +287,10 @@ impl PlainText {
     }
 
     fn output(&mut self, event: &Event, line: &OutputLine) -> Option<TextLine> {
-        let wanted = self.wants(Level::Debug);
+        let (level, wanted) = (self.output, self.wants(self.output));
         let told = self.told(event);
         told.hear(&line.step, &line.line);
-        wanted.then(|| told.output(&line.step, &one_line(&line.line)))
+        wanted.then(|| told.output(level, &line.step, &one_line(&line.line)))
     }
 
     fn task_start(&mut self, event: &Event, start: &TaskStart) -> Option<TextLine> {
@@ -310,12 +318,7 @@ impl PlainText {
 
     fn stalled(&mut self, event: &Event, stalled: &Stalled) -> TextLine {
         let said = format!("nothing was heard for {}", words::span(stalled.silent));
-        let at_once = self.at_once;
-        let told = self.told(event);
-        if !at_once {
-            told.note(&stalled.step, Level::Warning, &said);
-        }
-        told.line(Level::Warning, '!', &stalled.step, None, format!("warning: {said}"))
+        self.told(event).line(Level::Warning, '!', &stalled.step, None, format!("warning: {said}"))
     }
 }
 

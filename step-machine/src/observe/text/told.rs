@@ -132,9 +132,9 @@ impl Told {
     }
 
     /// `  3/9  | what a command wrote`
-    pub(super) fn output(&self, step: &StepRef, line: &str) -> TextLine {
+    pub(super) fn output(&self, level: Level, step: &StepRef, line: &str) -> TextLine {
         let count = self.head(' ', step, None).count();
-        TextLine { level: Level::Debug, depth: self.depth, head: None, more: format!("  {count}  | {line}") }
+        TextLine { level, depth: self.depth, head: None, more: format!("  {count}  | {line}") }
     }
 
     /// `    > 3/9  Install packages: curl  said`
