@@ -20,6 +20,8 @@
 mod allocations;
 mod architecture;
 mod asynchronous;
+mod broadcast;
+mod callbacks;
 mod clock;
 mod context;
 mod crash;

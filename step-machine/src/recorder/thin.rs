@@ -129,7 +129,9 @@ impl Thinner {
             Scope::Task(task) => {
                 due.extend(lane.tasks.get_mut(task).and_then(|bucket| bucket.take(Some(task.to_owned().into()))));
             }
-            Scope::All => due.extend(lane.tasks.iter_mut().filter_map(|(task, bucket)| bucket.take(Some(task.clone())))),
+            Scope::All => {
+                due.extend(lane.tasks.iter_mut().filter_map(|(task, bucket)| bucket.take(Some(task.clone()))))
+            }
         }
         due.sort_by_key(|(place, _)| *place);
         due.into_iter().map(|(_, due)| due).collect()
