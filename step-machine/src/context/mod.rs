@@ -3,6 +3,8 @@
 #[cfg(feature = "runner")]
 mod stop;
 mod task;
+#[cfg(test)]
+mod thinning;
 
 use serde::Serialize;
 use serde_json::Value;

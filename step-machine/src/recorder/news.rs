@@ -75,14 +75,14 @@ impl Recorder {
         let pace = self.pace;
         let thinner = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(pace)));
         let Some(thinned) = thinner.admit(index, task, fraction, now) else { return };
-        let kind = self.fraction_of(index, Due { task: task.cloned(), fraction, thinned });
+        let kind = self.fraction_of(Due { step: index, task: task.cloned(), fraction, thinned });
         self.tell_held(now, &kind);
         self.record_quietly_at(now, kind);
     }
 
-    fn fraction_of(&self, index: usize, due: Due) -> Kind {
-        let step = self.state.step_ref(index);
-        let Due { task, fraction, thinned } = due;
+    fn fraction_of(&self, due: Due) -> Kind {
+        let Due { step, task, fraction, thinned } = due;
+        let step = self.state.step_ref(step);
         let fraction = Some(fraction);
         match task {
             None => Kind::StepUpdate(Box::new(StepUpdate { fraction, thinned, ..StepUpdate::of(step) })),
@@ -96,16 +96,19 @@ impl Recorder {
         let Some(index) = next.step().and_then(|step| step.find(self.state.plan())) else { return };
         let Some(thinner) = &mut self.thinner else { return };
         // A step's fraction is what it told or the mean of its tasks, whichever was news last: those of the step and of
-        // its tasks keep their order. Those of two tasks need none.
+        // its tasks keep their order. Those of two tasks need none, but where one more makes their mean fall.
         let scope = match next {
             Kind::StepUpdate(update) if update.fraction.is_none() => Scope::Own,
             Kind::Stdout(_) | Kind::Stderr(_) => Scope::Own,
-            Kind::TaskStart(start) => Scope::Task(&start.task),
             Kind::TaskUpdate(update) => Scope::Task(&update.task),
             Kind::TaskEnd(end) => Scope::Task(&end.task),
             _ => Scope::All,
         };
-        let due = thinner.due(index, scope);
+        let due = match next {
+            // The step's share is gone then, and a run's progress is the most that there ever was.
+            Kind::StepEnd(end) if !end.status.is_settled() => thinner.all_due(),
+            _ => thinner.due(index, scope),
+        };
         match next {
             Kind::TaskEnd(end) => thinner.forget_task(index, &end.task),
             Kind::StepRetry(_) => thinner.forget_tasks(index),
@@ -117,7 +120,7 @@ impl Recorder {
             self.is_short = self.may_be_short();
         }
         for due in due {
-            let kind = self.fraction_of(index, due);
+            let kind = self.fraction_of(due);
             self.record_quietly_at(elapsed, kind);
         }
     }

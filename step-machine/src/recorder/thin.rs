@@ -60,6 +60,7 @@ struct Held {
 /// A fraction that is to be told.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Due {
+    pub(crate) step: usize,
     /// The task that it is of; the step itself where there is none.
     pub(crate) task: Option<Text>,
     pub(crate) fraction: f64,
@@ -70,9 +71,9 @@ pub(crate) struct Due {
 /// Whose fractions are to be told before something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope<'a> {
-    /// The step's own.
+    /// The step's own, where it has one.
     Own,
-    /// The step's own, and this task's.
+    /// This task's, and the step's own where it has one.
     Task(&'a str),
     /// The step's own, and those of all its tasks.
     All,
@@ -91,10 +92,35 @@ impl Bucket {
         Some(std::mem::take(&mut self.replaced))
     }
 
-    fn take(&mut self, task: Option<Text>) -> Option<(u64, Due)> {
+    fn take(&mut self, step: usize, task: impl FnOnce() -> Option<Text>) -> Option<(u64, Due)> {
         let Held { fraction, place } = self.held.take()?;
-        Some((place, Due { task, fraction, thinned: std::mem::take(&mut self.replaced) }))
+        Some((place, Due { step, task: task(), fraction, thinned: std::mem::take(&mut self.replaced) }))
     }
+}
+
+impl Lane {
+    /// Those of a step and of its tasks keep their order, so that with its own all are told.
+    fn due(&mut self, step: usize, scope: Scope<'_>) -> Vec<(u64, Due)> {
+        match scope {
+            Scope::Task(task) if self.own.held.is_none() => {
+                let held =
+                    self.tasks.get_mut(task).and_then(|bucket| bucket.take(step, || Some(task.to_owned().into())));
+                held.into_iter().collect()
+            }
+            Scope::Own if self.own.held.is_none() => Vec::new(),
+            _ => {
+                let own = self.own.take(step, || None);
+                let tasks = self.tasks.iter_mut();
+                let tasks = tasks.filter_map(|(task, bucket)| bucket.take(step, || Some(task.clone())));
+                own.into_iter().chain(tasks).collect()
+            }
+        }
+    }
+}
+
+fn in_order(mut due: Vec<(u64, Due)>) -> Vec<Due> {
+    due.sort_by_key(|(place, _)| *place);
+    due.into_iter().map(|(_, due)| due).collect()
 }
 
 impl Thinner {
@@ -122,19 +148,13 @@ impl Thinner {
 
     /// What is held back of a step and comes before something else of it, in the order in which it came.
     pub(crate) fn due(&mut self, step: usize, scope: Scope<'_>) -> Vec<Due> {
-        let Some(lane) = self.lanes.get_mut(&step) else { return Vec::new() };
-        let mut due: Vec<_> = lane.own.take(None).into_iter().collect();
-        match scope {
-            Scope::Own => {}
-            Scope::Task(task) => {
-                due.extend(lane.tasks.get_mut(task).and_then(|bucket| bucket.take(Some(task.to_owned().into()))));
-            }
-            Scope::All => {
-                due.extend(lane.tasks.iter_mut().filter_map(|(task, bucket)| bucket.take(Some(task.clone()))))
-            }
-        }
-        due.sort_by_key(|(place, _)| *place);
-        due.into_iter().map(|(_, due)| due).collect()
+        let due = self.lanes.get_mut(&step).map(|lane| lane.due(step, scope));
+        in_order(due.unwrap_or_default())
+    }
+
+    /// What is held back of all steps.
+    pub(crate) fn all_due(&mut self) -> Vec<Due> {
+        in_order(self.lanes.iter_mut().flat_map(|(step, lane)| lane.due(*step, Scope::All)).collect())
     }
 
     /// Forgets a task that ended.
