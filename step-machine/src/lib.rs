@@ -81,6 +81,7 @@
 //! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
 //! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.
+//! - `stream`: [`observe::Subscription`] as a `Stream`.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;

@@ -1,11 +1,16 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
 mod keep;
+mod news;
+mod thin;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
+
+pub(crate) use thin::Pace;
+use thin::Thinner;
 
 use crate::book::Book;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
@@ -25,6 +30,8 @@ pub(crate) struct Watch {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) observers: Observers,
     pub(crate) secrecy: Secrecy,
+    /// How often fractions become events, where that was said.
+    pub(crate) pace: Option<Pace>,
 }
 
 impl Watch {
@@ -61,8 +68,11 @@ pub(crate) struct Recorder {
     base: u64,
     origin: Instant,
     fault: Fault,
-    /// No journal, and nothing has failed: then the usual transitions take the short way.
+    /// No journal, nothing has failed and nothing may be held back: then the usual transitions take the short way.
     is_short: bool,
+    pace: Pace,
+    // Boxed and made when a body first tells a fraction, as most never do.
+    thinner: Option<Box<Thinner>>,
     /// When something was last heard of each step, where somebody listens for silence.
     #[cfg(feature = "runner")]
     heard: Option<Box<[tokio::time::Instant]>>,
@@ -95,7 +105,7 @@ impl Recorder {
     #[inline]
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        let Watch { clock, journal, observers, secrecy } = watch;
+        let Watch { clock, journal, observers, secrecy, pace } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
@@ -108,6 +118,8 @@ impl Recorder {
             book,
             is_deferred: false,
             fault: Fault::None,
+            pace: pace.unwrap_or_default(),
+            thinner: None,
             #[cfg(feature = "runner")]
             heard: None,
             family: None,
@@ -214,6 +226,9 @@ impl Recorder {
 
     /// Records what happened `elapsed` after the run's start. `false` where the journal has failed, now or before.
     pub(crate) fn record_at(&mut self, elapsed: u64, kind: Kind) -> bool {
+        if self.thinner.is_some() {
+            self.tell_held(elapsed, &kind);
+        }
         if self.is_broken() {
             return false;
         }
@@ -234,53 +249,6 @@ impl Recorder {
     fn refuse(&mut self, source: crate::state::Illegal) -> bool {
         self.break_off(JournalError::Refused { run: self.state.run().clone(), source: Box::new(source) });
         false
-    }
-
-    /// Records news of a step; news that come when nobody waits for them any more are passed over.
-    pub(crate) fn record_news(&mut self, kind: Kind) {
-        #[cfg(feature = "runner")]
-        if self.heard.is_some()
-            && let Some(index) = kind.step().and_then(|step| step.find(self.state.plan()))
-        {
-            self.hear(index);
-        }
-        self.record_quietly(kind);
-    }
-
-    /// Records that there are no news of a step.
-    #[cfg(feature = "runner")]
-    pub(crate) fn record_silence(&mut self, kind: Kind) {
-        self.record_quietly(kind);
-    }
-
-    fn record_quietly(&mut self, mut kind: Kind) {
-        if self.is_broken() {
-            return;
-        }
-        self.secrecy.redact_news(&mut kind);
-        let stamp = self.state.next_stamp(self.elapsed());
-        let Ok(target) = self.state.check(stamp, &kind) else { return };
-        let saved = self.book.as_ref().map(|_| self.state.save(target));
-        self.state.commit(stamp, &kind, target);
-        if self.is_idle() {
-            return;
-        }
-        let event = self.event(stamp, kind);
-        let sent = match &mut self.book {
-            None => Ok(()),
-            Some(book) if book.is_empty() => book.send_news(std::slice::from_ref(&event)),
-            // Told after what came before them.
-            Some(book) => return book.add(event, None),
-        };
-        match sent {
-            Ok(()) => self.observers.notify(&event),
-            Err(error) => {
-                if let Some(saved) = saved {
-                    self.state.restore(saved);
-                }
-                self.break_off(error);
-            }
-        }
     }
 
     /// Durable first, then memory, then the observers.

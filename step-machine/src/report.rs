@@ -77,6 +77,12 @@ impl<W> Report<W> {
         self.state().elapsed()
     }
 
+    /// How many fractions that steps and tasks told became no event, as they came too fast; in all processes that drove
+    /// the run. Of a run that did not complete, its state tells the same.
+    pub fn thinned(&self) -> u64 {
+        self.state().thinned()
+    }
+
     /// The observers that panicked. They never hurt the run, but what they showed may be wrong.
     pub fn observer_faults(&self) -> &[ObserverFault] {
         &self.faults

@@ -40,7 +40,7 @@ const FIELDS: [(&str, &str); 15] = [
     ("step_start", r#""step":"apply","attempt":2,"interrupted":true"#),
     (
         "step_update",
-        r#""step":"apply","fraction":0.25,"level":"warning","message":"slow","metadata":{"files":[1,null,{"a":2.5}]}"#,
+        r#""step":"apply","fraction":0.25,"level":"warning","message":"slow","metadata":{"files":[1,null,{"a":2.5}]},"thinned":7"#,
     ),
     ("step_retry", r#""step":"apply","attempt":1,"delay_ms":2000.5,"error":ERROR"#),
     (
@@ -50,7 +50,7 @@ const FIELDS: [(&str, &str); 15] = [
     ("stdout", r#""step":"apply","line":"über \"all\"""#),
     ("stderr", r#""step":"apply","line":"""#),
     ("task_start", r#""step":"apply","task":"host-1","name":"Host 1""#),
-    ("task_update", r#""step":"apply","task":"host-1","fraction":1.0,"message":"half""#),
+    ("task_update", r#""step":"apply","task":"host-1","fraction":1.0,"message":"half","thinned":7"#),
     ("task_end", r#""step":"apply","task":"host-1","status":"completed","message":"done""#),
     ("stalled", r#""step":"apply","silent_ms":60000.0"#),
     ("undo_start", r#""step":"apply","attempt":2"#),

@@ -65,7 +65,7 @@ fn an_event_of_each_type_with_all_its_fields_is_valid() {
 }
 
 /// Fields that an event does without, by their names anywhere in it.
-const OPTIONAL: [&str; 37] = [
+const OPTIONAL: [&str; 38] = [
     "before_undo",
     "progress",
     "current",
@@ -78,6 +78,7 @@ const OPTIONAL: [&str; 37] = [
     "level",
     "message",
     "metadata",
+    "thinned",
     "reason",
     "error",
     "output",

@@ -97,6 +97,9 @@ fn news(update: &StepUpdate) -> String {
     for (key, value) in &update.metadata {
         let _ = write!(text, " {key}={value}");
     }
+    if update.thinned > 0 {
+        let _ = write!(text, " after {} more", update.thinned);
+    }
     text
 }
 

@@ -3,9 +3,11 @@
 #[cfg(feature = "runner")]
 mod stop;
 mod task;
+#[cfg(test)]
+mod thinning;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use task::Task;
 
@@ -116,8 +118,17 @@ impl StepContext {
     }
 
     /// Tells how much of the step is done, from 0 to 1; a number outside is taken as the nearer end.
+    ///
+    /// May be called as often as is convenient. Of a hundred in a row, and then of twenty a second, each becomes an
+    /// event; of the others only the newest one, with the next that may or before the next other event of the step.
+    /// The builders' `thin_progress` sets other numbers.
     pub fn progress(&mut self, fraction: f64) {
-        self.update(|update| update.fraction = Some(self::fraction(fraction)));
+        #[cfg(feature = "runner")]
+        if self.phase == Phase::Skip {
+            return;
+        }
+        let (index, fraction) = (self.index, self::fraction(fraction));
+        self.link.write(|recorder| recorder.progress(index, None, fraction));
     }
 
     /// Tells people something.
@@ -170,7 +181,7 @@ impl StepContext {
 
     fn update(&mut self, set: impl FnOnce(&mut StepUpdate)) {
         self.record(|step| {
-            let mut update = StepUpdate { step, fraction: None, level: None, message: None, metadata: Map::new() };
+            let mut update = StepUpdate::of(step);
             set(&mut update);
             Kind::StepUpdate(Box::new(update))
         });

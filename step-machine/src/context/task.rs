@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use super::{Phase, StepContext};
 use crate::event::{Kind, StepRef, StepStatus, TaskEnd, TaskStart, TaskStatus, TaskUpdate, Text};
 use crate::link::Shared;
+use crate::recorder::Recorder;
 use crate::state::{StepState, Undo};
 
 /// A part of a step's work that came up while the step runs, with a progress of its own.
@@ -66,13 +67,17 @@ impl Task {
     }
 
     /// Tells how much of the task is done, from 0 to 1; a number outside is taken as the nearer end.
+    ///
+    /// May be called as often as is convenient: see [`StepContext::progress`].
     pub fn progress(&mut self, fraction: f64) {
-        self.update(Some(super::fraction(fraction)), None);
+        self.write(|recorder, task| recorder.progress(task.index, Some(&task.id), super::fraction(fraction)));
     }
 
     /// Tells people something.
     pub fn message(&mut self, message: impl Into<Text>) {
-        self.update(None, Some(message.into()));
+        let (task, message) = (self.id.clone(), Some(message.into()));
+        let update = |step| TaskUpdate { step, task, fraction: None, message, thinned: 0 };
+        self.record(|step| Kind::TaskUpdate(Box::new(update(step))));
     }
 
     /// Ends the task as done.
@@ -85,11 +90,6 @@ impl Task {
         self.end(TaskStatus::Failed, Some(why.into()));
     }
 
-    fn update(&mut self, fraction: Option<f64>, message: Option<Text>) {
-        let task = self.id.clone();
-        self.record(|step| Kind::TaskUpdate(Box::new(TaskUpdate { step, task, fraction, message })));
-    }
-
     fn end(&mut self, status: TaskStatus, message: Option<Text>) {
         let task = self.id.clone();
         self.record(|step| Kind::TaskEnd(Box::new(TaskEnd { step, task, status, message })));
@@ -97,11 +97,18 @@ impl Task {
     }
 
     fn record(&mut self, kind: impl FnOnce(StepRef) -> Kind) {
+        self.write(|recorder, task| {
+            let step = recorder.state().step_ref(task.index);
+            recorder.record_news(kind(step));
+        });
+    }
+
+    /// Writes what the task has to say, where anybody waits for it.
+    fn write(&mut self, write: impl FnOnce(&mut Recorder, &Self)) {
         let Some(shared) = self.run.upgrade().filter(|_| !self.has_ended) else { return };
         let mut recorder = shared.lock();
         if self.belongs_to(recorder.step(self.index)) {
-            let step = recorder.state().step_ref(self.index);
-            recorder.record_news(kind(step));
+            write(&mut recorder, self);
         }
     }
 

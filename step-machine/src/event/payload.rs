@@ -18,6 +18,11 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// See [`Kind::RunStart`](super::Kind::RunStart).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -112,6 +117,16 @@ pub struct StepUpdate {
     /// For machines.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+    /// How many fractions the step told before this one, since the last event that has one, and nobody is told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub thinned: u64,
+}
+
+impl StepUpdate {
+    /// One that tells nothing yet.
+    pub(crate) fn of(step: StepRef) -> Self {
+        Self { step, fraction: None, level: None, message: None, metadata: Map::new(), thinned: 0 }
+    }
 }
 
 /// See [`Kind::StepRetry`](super::Kind::StepRetry).
@@ -209,6 +224,9 @@ pub struct TaskUpdate {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Text>,
+    /// How many fractions the task told before this one, since the last event that has one, and nobody is told.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub thinned: u64,
 }
 
 /// See [`Kind::TaskEnd`](super::Kind::TaskEnd).

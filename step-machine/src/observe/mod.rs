@@ -1,12 +1,14 @@
 //! Observers: what sees the events of a run without touching it.
 //!
 //! An observer never hurts a run. One that panics is isolated and counted, and the run's report names it. An observer
-//! is called on the thread that drives the run, which waits for it, so slow work belongs behind [`channel`]; and it must
+//! is called on the thread that drives the run, which waits for it, so slow work belongs behind [`broadcast`]; and it must
 //! not end what it watches: a task of the run, or the run itself.
 
 mod callbacks;
 mod channel;
 mod json_lines;
+mod live;
+mod text;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -14,11 +16,14 @@ use std::sync::Mutex;
 pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
+pub use live::{Broadcast, BroadcastObserver, Lagged, Subscription, Told, broadcast, channel_bounded};
+pub use text::{PlainText, TextLine, one_line};
 
 use crate::event::{
     Event, Kind, OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd,
     TaskStart, TaskUpdate, UndoEnd, UndoStart,
 };
+use crate::sync::lock;
 
 /// Sees every event of a run once it is durable. All methods do nothing unless they are written.
 ///
@@ -41,6 +46,11 @@ pub trait Observer: Send {
     /// How a report names the observer.
     fn name(&self) -> &str {
         std::any::type_name::<Self>()
+    }
+
+    /// How often something panicked in it that it caught itself. The report counts it as it does panics of the observer.
+    fn panics(&self) -> u64 {
+        0
     }
 
     /// Any event; called before the method of its type.
@@ -96,6 +106,10 @@ pub trait Observer: Send {
 impl<O: Observer + ?Sized> Observer for Box<O> {
     fn name(&self) -> &str {
         (**self).name()
+    }
+
+    fn panics(&self) -> u64 {
+        (**self).panics()
     }
 
     fn event(&mut self, event: &Event) {
@@ -171,8 +185,16 @@ impl Observers {
     }
 
     pub(crate) fn faults(&self) -> Vec<ObserverFault> {
-        let faulty = self.seats.iter().filter(|seat| seat.panics > 0);
-        faulty.map(|seat| ObserverFault { observer: seat.name.clone(), panics: seat.panics }).collect()
+        let faults = self.seats.iter().map(|seat| ObserverFault { observer: seat.name.clone(), panics: seat.panics() });
+        faults.filter(|fault| fault.panics > 0).collect()
+    }
+}
+
+impl Seat {
+    fn panics(&self) -> u64 {
+        let observer = lock(&self.observer);
+        // Its own code, as everything of an observer.
+        self.panics + catch_unwind(AssertUnwindSafe(|| observer.panics())).unwrap_or(1)
     }
 }
 

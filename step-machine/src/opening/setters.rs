@@ -111,6 +111,19 @@ macro_rules! setters {
             self
         }
 
+        /// Sets how often fractions that a step, or a task, tells become events: `burst` in a row, then `per_second`, which
+        /// is at least one. Without it they are 100 and 20; with [`u32::MAX`] each becomes one.
+        ///
+        /// Of those that come faster the newest one is told with the next that may, and in any case before the next other
+        /// event of that step or task. How many are never told stands in
+        /// [`StepUpdate::thinned`](crate::event::StepUpdate::thinned) and [`Report::thinned`](crate::Report::thinned).
+        /// Messages, metadata and lines of output are never thinned. Runs that are nested in this one do the same unless
+        /// they say otherwise.
+        pub fn thin_progress(mut self, burst: u32, per_second: u32) -> Self {
+            self.opening.watch.pace = Some($crate::recorder::Pace::new(burst, per_second));
+            self
+        }
+
         /// Takes the times of events from `clock`. Waits, timeouts and deadlines of a runner are the runtime's in any
         /// case.
         pub fn clock(mut self, clock: impl $crate::time::Clock + 'static) -> Self {

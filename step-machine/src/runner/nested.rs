@@ -149,6 +149,7 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
         watch.clock = recorder.own_clock();
     }
     watch.secrecy.inherit(recorder.secrecy());
+    watch.pace.get_or_insert(recorder.pace());
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
@@ -217,17 +218,15 @@ impl Observer for Relay {
             Kind::StepUpdate(update) => update.metadata.clone(),
             _ => Map::new(),
         };
-        if fraction.is_none() && metadata.is_empty() {
-            return;
+        match fraction {
+            Some(fraction) if metadata.is_empty() => recorder.progress(self.index, None, fraction),
+            None if metadata.is_empty() => return,
+            fraction => {
+                let step = recorder.state().step_ref(self.index);
+                let update = StepUpdate { fraction, metadata, ..StepUpdate::of(step) };
+                recorder.record_news(Kind::StepUpdate(Box::new(update)));
+            }
         }
-        let step = recorder.state().step_ref(self.index);
-        recorder.record_news(Kind::StepUpdate(Box::new(StepUpdate {
-            step,
-            fraction,
-            level: None,
-            message: None,
-            metadata,
-        })));
         // Nothing begins any more, here neither.
         if recorder.is_broken() {
             self.stop.raise(Level::Finish);

@@ -114,6 +114,7 @@ impl RunState {
     }
 
     fn update_step(&mut self, index: usize, update: &StepUpdate) {
+        self.counts.thinned = self.counts.thinned.saturating_add(update.thinned);
         let step = &mut self.steps[index];
         if update.message.is_some() || !update.metadata.is_empty() {
             let details = step.details_mut();
@@ -140,6 +141,7 @@ impl RunState {
     }
 
     fn update_task(&mut self, index: usize, update: &TaskUpdate) {
+        self.counts.thinned = self.counts.thinned.saturating_add(update.thinned);
         let details = self.steps[index].details_mut();
         let Some(task) = details.tasks.iter_mut().find(|task| task.id == update.task) else { return };
         if let Some(fraction) = update.fraction {

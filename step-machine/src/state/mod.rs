@@ -100,6 +100,7 @@ pub(crate) struct Counts {
     /// How many steps failed or were cancelled: while there are any, none may start.
     halted: usize,
     warnings: usize,
+    thinned: u64,
     settled_weight: f64,
     /// The highest weight that was ever reached: progress never falls.
     reached_weight: f64,
@@ -139,6 +140,7 @@ impl RunState {
                 active: 0,
                 halted: 0,
                 warnings: 0,
+                thinned: 0,
                 settled_weight: 0.0,
                 reached_weight: 0.0,
             },
@@ -306,6 +308,11 @@ impl RunState {
     /// How many non-critical steps failed.
     pub fn warnings(&self) -> usize {
         self.counts.warnings
+    }
+
+    /// How many fractions that steps and tasks told became no event, as they came too fast.
+    pub fn thinned(&self) -> u64 {
+        self.counts.thinned
     }
 
     /// What is known of the failure, once the run ended with one.

@@ -249,6 +249,7 @@ impl Act {
                 } else {
                     Map::from_iter([(format!("key {}", random.u8(..3)), json!([span.as_millis(), null]))])
                 },
+                thinned: thinned(fraction, random),
             })),
             Self::Line => {
                 let line = OutputLine { step, line: Cow::Borrowed("a \"line\"\twith \u{1b}[1mcolour") };
@@ -260,7 +261,8 @@ impl Act {
                 Kind::TaskStart(Box::new(TaskStart { step, task: id(task), name }))
             }
             Self::TaskUpdate(task, fraction) => {
-                Kind::TaskUpdate(Box::new(TaskUpdate { step, task: id(task), fraction, message }))
+                let thinned = thinned(fraction, random);
+                Kind::TaskUpdate(Box::new(TaskUpdate { step, task: id(task), fraction, message, thinned }))
             }
             Self::TaskEnd(task, status) => Kind::TaskEnd(Box::new(TaskEnd { step, task: id(task), status, message })),
             Self::UndoStart { attempt } => Kind::UndoStart(UndoStart { step, attempt }),
@@ -273,6 +275,11 @@ impl Act {
             })),
         }
     }
+}
+
+/// Only fractions are thinned.
+fn thinned(fraction: Option<f64>, random: &mut Rng) -> u64 {
+    if fraction.is_some() { random.u64(..3) } else { 0 }
 }
 
 fn id(task: u8) -> Cow<'static, str> {
