@@ -12,8 +12,8 @@ use ::tracing::span::Id;
 use self::spans::Inside;
 use super::{Observer, Scope};
 use crate::event::{
-    Event, OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRef, StepRetry, StepStart, StepUpdate,
-    TaskEnd, TaskStart, TaskUpdate, UndoEnd, UndoStart,
+    Event, OutputLine, RunEnd, RunResume, RunStart, RunStatus, Stalled, StepEnd, StepRef, StepRetry, StepStart,
+    StepUpdate, TaskEnd, TaskStart, TaskUpdate, UndoEnd, UndoStart,
 };
 use crate::run_id::RunId;
 use crate::workflow::SharedPlan;
@@ -29,8 +29,8 @@ const TARGET: &str = "step_machine";
 /// `Instrument::in_current_span` that it belongs there.
 ///
 /// The span of the run has the span for a parent that is current where the run begins. A run that ended and goes on,
-/// here or in another process, goes on in a span of its own: a rollback after [`Machine`](crate::Machine) failed is one.
-/// A span around both holds them together, and `workflow.run.id` is the same.
+/// here or in another process, goes on in a span of its own; `workflow.run.id` is the same, and a span around both holds
+/// them together.
 ///
 /// Spans have the level info, and everything the target `step_machine`. Fields that name OpenTelemetry's `otel.name`,
 /// `otel.status_code` and `otel.status_description` are understood by `tracing-opentelemetry`.
@@ -69,6 +69,8 @@ struct Run {
     plan: Option<SharedPlan>,
     /// None of them between two times that the run goes on.
     span: Span,
+    /// Whether it went on to take back what it did.
+    is_back: bool,
     /// The attempts that are going on.
     attempts: HashMap<StepRef, Attempt>,
 }
@@ -96,8 +98,8 @@ impl Tracing {
 }
 
 impl Run {
-    fn new(plan: Option<SharedPlan>, span: Span) -> Self {
-        Self { plan, span, attempts: HashMap::new() }
+    fn new(plan: Option<SharedPlan>, span: Span, is_back: bool) -> Self {
+        Self { plan, span, is_back, attempts: HashMap::new() }
     }
 }
 
@@ -108,14 +110,14 @@ impl Observer for Tracing {
 
     fn run_start(&mut self, event: &Event, start: &RunStart) {
         let span = spans::of_run(event, start);
-        self.runs.insert(event.run.clone(), Run::new(Some(start.plan.clone()), span));
+        self.runs.insert(event.run.clone(), Run::new(Some(start.plan.clone()), span, false));
     }
 
     fn run_resume(&mut self, event: &Event, resume: &RunResume) {
         let before = self.runs.remove(&event.run).and_then(|run| run.plan);
         let plan = resume.plan.clone().or(before);
         let span = spans::of_resumed_run(event, resume);
-        self.runs.insert(event.run.clone(), Run::new(plan, span));
+        self.runs.insert(event.run.clone(), Run::new(plan, span, resume.rollback));
     }
 
     fn step_start(&mut self, event: &Event, start: &StepStart) {
@@ -182,10 +184,16 @@ impl Observer for Tracing {
     }
 
     fn run_end(&mut self, event: &Event, end: &RunEnd) {
-        news::run_ended(self, event, end);
+        let has_failed = match end.status {
+            // One that was asked to stop did what it was asked.
+            RunStatus::Completed | RunStatus::Cancelled => false,
+            RunStatus::RolledBack => self.runs.get(&event.run).is_none_or(|run| !run.is_back),
+            _ => true,
+        };
+        news::run_ended(self, event, end, has_failed);
         if let Some(run) = self.runs.get_mut(&event.run) {
             run.attempts.clear();
-            spans::run_ended(&std::mem::replace(&mut run.span, Span::none()), end);
+            spans::run_ended(&std::mem::replace(&mut run.span, Span::none()), end, has_failed);
         }
     }
 }

@@ -126,20 +126,19 @@ pub(super) fn undo_ended(tracing: &Tracing, event: &Event, end: &UndoEnd) {
     }
 }
 
-pub(super) fn run_ended(tracing: &Tracing, event: &Event, end: &RunEnd) {
+pub(super) fn run_ended(tracing: &Tracing, event: &Event, end: &RunEnd, has_failed: bool) {
     let (parent, status) = (tracing.parent(event), end.status);
-    let failure = end.failure.as_ref();
-    match (status, failure) {
-        (RunStatus::Completed, _) if end.warnings > 0 => {
-            warn!(target: TARGET, parent: parent, "completed, warnings: {}", end.warnings);
-        }
-        (RunStatus::Completed, _) => info!(target: TARGET, parent: parent, "completed"),
-        (RunStatus::Cancelled, _) => warn!(target: TARGET, parent: parent, "cancelled"),
-        (_, Some(failure)) => error!(
+    match (status, &end.failure) {
+        (_, Some(failure)) if has_failed => error!(
             target: TARGET, parent: parent, { "error.type" = %failure.error.kind },
             "{status}{}: {}", At(failure.step.as_ref()), whole(&failure.error)
         ),
-        (_, None) => error!(target: TARGET, parent: parent, "{status}"),
+        (_, None) if has_failed => error!(target: TARGET, parent: parent, "{status}"),
+        (RunStatus::Completed, _) if end.warnings > 0 => {
+            warn!(target: TARGET, parent: parent, "completed, warnings: {}", end.warnings);
+        }
+        (RunStatus::Cancelled, _) => warn!(target: TARGET, parent: parent, "cancelled"),
+        _ => info!(target: TARGET, parent: parent, "{status}"),
     }
 }
 

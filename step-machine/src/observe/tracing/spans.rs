@@ -8,8 +8,8 @@ use ::tracing::{Span, info_span};
 
 use super::{Run, TARGET};
 use crate::event::{
-    ErrorRecord, Event, Reason, RunEnd, RunResume, RunStart, RunStatus, StepEnd, StepRef, StepStart, StepStatus,
-    UndoEnd, UndoStart, UndoStatus,
+    ErrorRecord, Event, Reason, RunEnd, RunResume, RunStart, StepEnd, StepRef, StepStart, StepStatus, UndoEnd,
+    UndoStart, UndoStatus,
 };
 use crate::observe::Scope;
 use crate::workflow::Plan;
@@ -174,14 +174,13 @@ pub(super) fn failed(span: &Span, outcome: &str, error: Option<&ErrorRecord>) {
     wrong(span, error);
 }
 
-pub(super) fn run_ended(span: &Span, end: &RunEnd) {
+pub(super) fn run_ended(span: &Span, end: &RunEnd, has_failed: bool) {
     span.record("workflow.run.status", end.status.as_str());
     span.record("workflow.run.warnings", count(end.warnings));
     if let Some(step) = end.failure.as_ref().and_then(|failure| failure.step.as_ref()) {
         span.record("workflow.run.failed_step", step.id());
     }
-    // One that was asked to stop did what it was asked.
-    if !matches!(end.status, RunStatus::Completed | RunStatus::Cancelled) {
+    if has_failed {
         wrong(span, end.failure.as_ref().map(|failure| &failure.error));
     }
 }
