@@ -16,7 +16,9 @@ use crate::book::Book;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
 use crate::failure;
 use crate::journal::{Journal, JournalError, Lease};
-use crate::observe::{ObserverFault, Observers};
+use crate::observe::{ObserverFault, Observers, Scopes};
+#[cfg(feature = "resources")]
+use crate::resources::Meter;
 use crate::run_id::RunId;
 use crate::secret::{self, Secrecy};
 use crate::state::{RunState, Stamp};
@@ -32,6 +34,9 @@ pub(crate) struct Watch {
     pub(crate) secrecy: Secrecy,
     /// How often fractions become events, where that was said.
     pub(crate) pace: Option<Pace>,
+    /// Whether it is measured what the steps take.
+    #[cfg(feature = "resources")]
+    pub(crate) is_measured: bool,
 }
 
 impl Watch {
@@ -68,7 +73,8 @@ pub(crate) struct Recorder {
     base: u64,
     origin: Instant,
     fault: Fault,
-    /// No journal, nothing has failed and nothing may be held back: then the usual transitions take the short way.
+    /// No journal, nothing is measured or may be held back, and nothing has failed: then the usual transitions take the
+    /// short way.
     is_short: bool,
     pace: Pace,
     // Boxed and made when a body first tells a fraction, as most never do.
@@ -78,6 +84,8 @@ pub(crate) struct Recorder {
     heard: Option<Box<[tokio::time::Instant]>>,
     // Boxed, as few runs have any.
     family: Option<Box<Family>>,
+    #[cfg(feature = "resources")]
+    meter: Option<Box<Meter>>,
 }
 
 /// The last states of nested runs, also of those that are nested in nested ones: the outermost run outlives them all.
@@ -105,11 +113,16 @@ impl Recorder {
     #[inline]
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        let Watch { clock, journal, observers, secrecy, pace } = watch;
+        #[cfg(feature = "resources")]
+        let meter = watch.is_measured.then(Box::<Meter>::default);
+        let Watch { clock, journal, observers, secrecy, pace, .. } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
             origin: instant(clock.as_deref()),
+            #[cfg(feature = "resources")]
+            is_short: book.is_none() && meter.is_none(),
+            #[cfg(not(feature = "resources"))]
             is_short: book.is_none(),
             state,
             clock,
@@ -123,6 +136,8 @@ impl Recorder {
             #[cfg(feature = "runner")]
             heard: None,
             family: None,
+            #[cfg(feature = "resources")]
+            meter,
         })
     }
 
@@ -389,7 +404,25 @@ impl Recorder {
     /// Shows the observers what happens in a run that is nested in a step.
     #[cfg(feature = "runner")]
     pub(crate) fn relay(&mut self, event: &Event) {
-        self.observers.notify(event);
+        self.observers.show(event);
+    }
+
+    /// What the observers want the body to run inside of that begins in a run that is nested in a step.
+    #[cfg(feature = "runner")]
+    pub(crate) fn relay_scopes(&mut self, start: &Event) -> Option<Scopes> {
+        self.observers.scopes_of(start)
+    }
+
+    /// Whether anybody sees the run.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
+    /// What the observers want the body of a step to run inside of that has just begun.
+    #[inline]
+    pub(crate) fn take_scopes(&mut self, index: usize) -> Option<Scopes> {
+        if self.observers.has_scopes() { self.observers.take_scopes(self.state.plan(), index) } else { None }
     }
 
     #[cfg(feature = "runner")]

@@ -70,5 +70,6 @@ mod secret_damage;
 mod semantics;
 mod sqlite;
 mod support;
+mod telemetry;
 mod thinning;
 mod validator;

@@ -131,11 +131,38 @@ impl Recorder {
         if self.heard.is_some() {
             return false;
         }
+        #[cfg(feature = "resources")]
+        if self.meter.is_some() {
+            return false;
+        }
         self.book.is_none() && !self.is_broken()
     }
 
     #[cfg(feature = "runner")]
     pub(crate) fn pace(&self) -> Pace {
         self.pace
+    }
+
+    /// Whether it is measured what the steps take.
+    #[cfg(all(feature = "resources", feature = "runner"))]
+    pub(crate) fn is_measured(&self) -> bool {
+        self.meter.is_some()
+    }
+
+    /// Measures from here on what a step takes, where that is asked for.
+    #[cfg(feature = "resources")]
+    pub(crate) fn begin_measure(&mut self, index: usize) {
+        if let Some(meter) = &mut self.meter {
+            meter.begin(index);
+        }
+    }
+
+    /// Tells what a step took that ends.
+    #[cfg(feature = "resources")]
+    pub(crate) fn end_measure(&mut self, index: usize) {
+        let Some(metadata) = self.meter.as_mut().and_then(|meter| meter.end(index)) else { return };
+        let step = self.state.step_ref(index);
+        let update = StepUpdate { metadata, ..StepUpdate::of(step) };
+        self.record_quietly(Kind::StepUpdate(Box::new(update)));
     }
 }

@@ -12,7 +12,7 @@ use crate::event::{Event, Kind, Parent, RunStatus, StepUpdate};
 use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
-use crate::observe::Observer;
+use crate::observe::{Observer, Scope};
 use crate::opening::Way;
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
@@ -150,6 +150,10 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
     }
     watch.secrecy.inherit(recorder.secrecy());
     watch.pace.get_or_insert(recorder.pace());
+    #[cfg(feature = "resources")]
+    {
+        watch.is_measured |= recorder.is_measured();
+    }
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
@@ -231,6 +235,11 @@ impl Observer for Relay {
         if recorder.is_broken() {
             self.stop.raise(Level::Finish);
         }
+    }
+
+    fn scope(&mut self, start: &Event) -> Option<Box<dyn Scope>> {
+        let scopes = self.parent.upgrade()?.lock().relay_scopes(start)?;
+        Some(Box::new(scopes))
     }
 }
 
