@@ -1,5 +1,6 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
+mod forecast;
 mod keep;
 
 use std::collections::HashMap;
@@ -7,8 +8,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
+pub(crate) use self::forecast::Forecast;
 use crate::book::Book;
-use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
+use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, Progress, RunEnd, RunStatus};
 use crate::failure;
 use crate::journal::{Journal, JournalError, Lease};
 use crate::observe::{ObserverFault, Observers};
@@ -25,6 +27,8 @@ pub(crate) struct Watch {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) observers: Observers,
     pub(crate) secrecy: Secrecy,
+    // Boxed, as few runs have one.
+    pub(crate) forecast: Option<Box<Forecast>>,
 }
 
 impl Watch {
@@ -53,7 +57,8 @@ pub(crate) struct Recorder {
     clock: Option<Arc<dyn Clock>>,
     observers: Observers,
     secrecy: Secrecy,
-    // Boxed, as a run in memory has none.
+    // Both boxed: most runs have no forecast, and a run in memory has no book.
+    forecast: Option<Box<Forecast>>,
     book: Option<Box<Book>>,
     /// Whoever drives the run waits for the journal himself, where it matters.
     is_deferred: bool,
@@ -95,7 +100,7 @@ impl Recorder {
     #[inline]
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        let Watch { clock, journal, observers, secrecy } = watch;
+        let Watch { clock, journal, observers, secrecy, forecast } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
@@ -105,6 +110,7 @@ impl Recorder {
             clock,
             observers,
             secrecy,
+            forecast,
             book,
             is_deferred: false,
             fault: Fault::None,
@@ -322,7 +328,7 @@ impl Recorder {
     }
 
     #[inline]
-    fn event(&self, stamp: Stamp, kind: Kind) -> Event {
+    fn event(&mut self, stamp: Stamp, kind: Kind) -> Event {
         let elapsed = Duration::from_nanos(stamp.elapsed);
         let is_output = matches!(kind, Kind::Stdout(_) | Kind::Stderr(_));
         Event {
@@ -333,8 +339,17 @@ impl Recorder {
             at: self.state.time_at(stamp.elapsed),
             elapsed,
             kind,
-            progress: (!is_output).then(|| self.state.progress()),
+            progress: (!is_output).then(|| self.progress()),
         }
+    }
+
+    #[inline]
+    fn progress(&mut self) -> Progress {
+        let mut progress = self.state.progress();
+        if let Some(forecast) = &mut self.forecast {
+            forecast.refine(&self.state, &mut progress);
+        }
+        progress
     }
 
     /// Records the first event of a run, whose state is there already.
@@ -457,6 +472,7 @@ impl Recorder {
         let faults = self.observers.faults();
         self.observers = Observers::default();
         self.book = None;
+        self.forecast = None;
         faults
     }
 }
