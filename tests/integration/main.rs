@@ -62,6 +62,7 @@ mod rollback_policy;
 mod runner;
 mod samples;
 mod schema;
+mod screen;
 mod secret;
 mod secret_damage;
 mod semantics;

@@ -7,6 +7,7 @@
 mod callbacks;
 mod channel;
 mod json_lines;
+mod text;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -14,6 +15,7 @@ use std::sync::Mutex;
 pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
+pub use text::{PlainText, TextLine, one_line};
 
 use crate::event::{
     Event, Kind, OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd,

@@ -1,0 +1,172 @@
+//! A run that is told.
+
+use std::time::Duration;
+
+use super::clean::{columns, one_line};
+use super::line::{Head, TextLine};
+use super::news::News;
+use super::words;
+use crate::event::{Event, Level, Parent, RunResume, StepRef};
+use crate::run_id::RunId;
+use crate::state::RunState;
+use crate::workflow::SharedPlan;
+
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) run: RunId,
+    pub(super) plan: SharedPlan,
+    /// The step that it is nested in.
+    pub(super) parent: Option<Parent>,
+    /// How many runs it is nested in.
+    pub(super) depth: usize,
+    /// How many columns the longest name has.
+    width: usize,
+    /// What runs at the moment.
+    pub(super) doing: Vec<Doing>,
+}
+
+/// A step that runs, or is being undone.
+#[derive(Debug)]
+pub(super) struct Doing {
+    pub(super) step: StepRef,
+    undone: Undone,
+    /// When it began, in time since the Unix epoch.
+    since: Duration,
+    news: News,
+    /// What was last heard of it: a line of a command, or what is waited for.
+    heard: String,
+    tasks: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Undone {
+    No,
+    Yes,
+}
+
+impl Told {
+    pub(super) fn new(run: RunId, plan: SharedPlan, parent: Option<Parent>, depth: usize) -> Self {
+        let width = plan.steps.iter().map(|step| columns(&one_line(&step.name))).max().unwrap_or(0);
+        Self { run, plan, parent, depth, width, doing: Vec::new() }
+    }
+
+    pub(super) fn begin(&mut self, step: &StepRef, event: &Event, undone: Undone) {
+        if let Some(doing) = self.doing.iter_mut().find(|doing| doing.step == *step && doing.undone == undone) {
+            // Another attempt: its time goes on, and so does what it told.
+            doing.heard.clear();
+            doing.tasks.clear();
+            return;
+        }
+        self.doing.retain(|doing| doing.step != *step);
+        let since = event.at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let (heard, tasks, news) = (String::new(), Vec::new(), News::default());
+        self.doing.push(Doing { step: step.clone(), undone, since, news, heard, tasks });
+    }
+
+    /// Takes a step off what runs; what it told.
+    pub(super) fn finish(&mut self, step: &StepRef) -> Option<News> {
+        let at = self.doing.iter().position(|doing| doing.step == *step)?;
+        Some(self.doing.remove(at).news)
+    }
+
+    fn doing(&mut self, step: &StepRef) -> Option<&mut Doing> {
+        self.doing.iter_mut().find(|doing| doing.step == *step)
+    }
+
+    /// Keeps a message for the line that the step ends with.
+    pub(super) fn note(&mut self, step: &StepRef, level: Level, message: &str) {
+        if let Some(doing) = self.doing(step) {
+            doing.heard.clear();
+            doing.news.add(level, message);
+        }
+    }
+
+    /// Keeps the last line of a command.
+    pub(super) fn hear(&mut self, step: &StepRef, line: &str) {
+        if let Some(doing) = self.doing(step) {
+            doing.heard.clear();
+            doing.heard.push_str(&one_line(line));
+        }
+    }
+
+    pub(super) fn wait(&mut self, step: &StepRef, text: &str) {
+        if let Some(doing) = self.doing(step) {
+            text.clone_into(&mut doing.heard);
+        }
+    }
+
+    pub(super) fn task_begins(&mut self, step: &StepRef, task: &str, name: &str) {
+        if let Some(doing) = self.doing(step) {
+            doing.tasks.retain(|(id, _)| id != task);
+            doing.tasks.push((task.to_owned(), one_line(name).into_owned()));
+        }
+    }
+
+    pub(super) fn task_ends(&mut self, step: &StepRef, task: &str) {
+        if let Some(doing) = self.doing(step) {
+            doing.tasks.retain(|(id, _)| id != task);
+        }
+    }
+
+    /// A line that begins with a step; with how long it took, where that is known.
+    pub(super) fn line(
+        &self,
+        level: Level,
+        mark: char,
+        step: &StepRef,
+        took: Option<Duration>,
+        more: String,
+    ) -> TextLine {
+        TextLine { level, depth: self.depth, head: Some(self.head(mark, step, took)), more }
+    }
+
+    fn head(&self, mark: char, step: &StepRef, took: Option<Duration>) -> Head {
+        let (total, width) = (self.plan.steps.len(), self.width);
+        match step.find(&self.plan) {
+            Some(at) => {
+                let name = one_line(&self.plan.steps[at].name).into_owned();
+                Head { mark, number: at + 1, total, name, width, took }
+            }
+            None => Head { mark, number: 0, total: 0, name: one_line(step.id()).into_owned(), width, took },
+        }
+    }
+
+    /// `  3/9  | what a command wrote`
+    pub(super) fn output(&self, step: &StepRef, line: &str) -> TextLine {
+        let count = self.head(' ', step, None).count();
+        TextLine { level: Level::Debug, depth: self.depth, head: None, more: format!("  {count}  | {line}") }
+    }
+
+    /// `    > 3/9  Install packages: curl  said`
+    pub(super) fn task(&self, level: Level, mark: char, step: &StepRef, task: &str, said: &str) -> TextLine {
+        let doing = self.doing.iter().find(|doing| doing.step == *step);
+        let name = doing.and_then(|doing| doing.tasks.iter().find(|(id, _)| id == task)).map(|(_, name)| name.clone());
+        let name = name.unwrap_or_else(|| one_line(task).into_owned());
+        let mut head = self.head(mark, step, None);
+        head.name = format!("{}: {name}", head.name);
+        TextLine { level, depth: self.depth + 1, head: Some(head), more: said.to_owned() }
+    }
+
+    pub(super) fn still(&self, doing: &Doing, now: Duration) -> TextLine {
+        let last = if doing.heard.is_empty() { doing.news.last() } else { &doing.heard };
+        let what = match doing.undone {
+            Undone::No => "still running",
+            Undone::Yes => "still being undone",
+        };
+        let more = if last.is_empty() { what.to_owned() } else { format!("{what}: {last}") };
+        self.line(Level::Info, '…', &doing.step, Some(now.saturating_sub(doing.since)), more)
+    }
+
+    /// What was settled before, and is not to run again.
+    pub(super) fn before(&self, state: &RunState, resume: &RunResume) -> Vec<TextLine> {
+        let mut lines = Vec::new();
+        for (step, info) in state.steps().iter().zip(&state.plan().steps) {
+            let is_again = resume.again.iter().any(|again| again.id() == info.id);
+            if let Some((mark, level, more)) = words::before(step).filter(|_| !is_again) {
+                let step_ref = StepRef::new(info.id.clone());
+                lines.push(self.line(level, mark, &step_ref, Some(step.duration().unwrap_or_default()), more));
+            }
+        }
+        lines
+    }
+}
