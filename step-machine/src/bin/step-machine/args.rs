@@ -28,7 +28,7 @@ pub(crate) struct Place {
     #[arg(long, global = true, env = "STEP_MACHINE_JOURNAL", hide_env_values = true, value_name = "FILE|URL")]
     pub(crate) journal: Option<String>,
     /// The schema of a journal in PostgreSQL, where it is not the user's first one
-    #[arg(long, global = true, env = "STEP_MACHINE_SCHEMA", value_name = "NAME")]
+    #[arg(long, global = true, env = "STEP_MACHINE_SCHEMA", hide_env_values = true, value_name = "NAME")]
     pub(crate) schema: Option<String>,
 }
 

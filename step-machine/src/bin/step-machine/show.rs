@@ -65,7 +65,7 @@ fn head(kept: &Kept, out: &mut dyn Write) -> io::Result<()> {
         line("inside of", parent.to_string())?;
     }
     if let Some(owner) = owner {
-        line("driven by", owner.to_string())?;
+        line("owner", owner.to_string())?;
     }
     Ok(())
 }
@@ -78,7 +78,7 @@ fn steps(state: &RunState) -> Table {
         ("TRIES", Fit::Number),
         ("BEGUN AT", Fit::Number),
         ("TOOK", Fit::Number),
-        ("", Fit::Cut),
+        ("", Fit::First),
     ]);
     for (number, (step, info)) in (1..).zip(state.steps().iter().zip(&state.plan().steps)) {
         table.row([
@@ -105,7 +105,8 @@ fn remark(step: &StepState) -> String {
         (StepStatus::Running, Undo::None) if step.is_waiting() => failed.unwrap_or_default(),
         (StepStatus::Skipped, _) => failed.or(step.skipped_because().map(str::to_owned)).unwrap_or_default(),
         (StepStatus::Failed | StepStatus::Cancelled, _) => failed.unwrap_or_default(),
-        _ => step.message().map(|(_, text)| text.to_owned()).unwrap_or_default(),
+        (StepStatus::Running, _) => step.message().map(|(_, text)| text.to_owned()).unwrap_or_default(),
+        _ => String::new(),
     }
 }
 

@@ -145,7 +145,7 @@ impl Tally {
             ("KIND", Fit::Cut),
             ("TIMES", Fit::Number),
             ("SURVIVED", Fit::Number),
-            ("LAST", Fit::Cut),
+            ("LAST", Fit::First),
         ]);
         for ((step, kind), failures) in self.failures() {
             let (times, survived) = (failures.count.to_string(), failures.survived.to_string());

@@ -27,6 +27,8 @@ pub(crate) enum Fit {
     Number,
     /// Cut where the table is too wide.
     Cut,
+    /// Cut before any other one.
+    First,
 }
 
 pub(crate) struct Table {
@@ -54,7 +56,7 @@ impl Table {
                 let space = " ".repeat(width.saturating_sub(cell.width()));
                 match fit {
                     Fit::Number => line.extend([space.as_str(), &cell]),
-                    Fit::Whole | Fit::Cut => line.extend([cell.as_str(), &space]),
+                    Fit::Whole | Fit::Cut | Fit::First => line.extend([cell.as_str(), &space]),
                 }
                 line.push_str("  ");
             }
@@ -70,14 +72,18 @@ impl Table {
         };
         let mut widths: Vec<usize> = (0..self.columns.len()).map(widest).collect();
         let gaps = 2 * widths.len().saturating_sub(1);
-        // The widest gives way first.
         while widths.iter().sum::<usize>() + gaps > most {
-            let cuttable =
-                (0..widths.len()).filter(|&index| self.columns[index].1 == Fit::Cut && widths[index] > LEAST);
-            let Some(widest) = cuttable.max_by_key(|&index| widths[index]) else { break };
+            let widest = [Fit::First, Fit::Cut].into_iter().find_map(|fit| self.widest(fit, &widths));
+            let Some(widest) = widest else { break };
             widths[widest] -= 1;
         }
         widths
+    }
+
+    /// The widest column of this kind that may be cut further.
+    fn widest(&self, fit: Fit, widths: &[usize]) -> Option<usize> {
+        let cuttable = (0..widths.len()).filter(|&index| self.columns[index].1 == fit && widths[index] > LEAST);
+        cuttable.max_by_key(|&index| widths[index])
     }
 }
 
@@ -109,12 +115,20 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_column_that_may_be_cut_gives_way() {
+    fn what_is_cut_first_is_cut_first_and_then_the_widest() {
         let mut table = Table::new(&[("RUN", Fit::Whole), ("WORKFLOW", Fit::Cut), ("ERROR", Fit::Cut)]);
         table.row(["0123456789", "a-workflow-of-some-length", "what went wrong, at some length and more"]);
         assert_eq!(lines(&table, 200), [10, 25, 40]);
         assert_eq!(lines(&table, 60), [10, 23, 23]);
         assert_eq!(lines(&table, 10), [10, 8, 8], "what cannot be cut stays");
+    }
+
+    #[test]
+    fn a_remark_gives_way_before_a_name() {
+        let mut table = Table::new(&[("STEP", Fit::Cut), ("", Fit::First)]);
+        table.row(["a-step-of-some-length", "a remark of some more length than the step"]);
+        assert_eq!(lines(&table, 60), [21, 37]);
+        assert_eq!(lines(&table, 25), [15, 8]);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use step_machine::{Illegal, JournalError, RunId};
 
+use super::text::one_line;
+
 /// The exit code where all went well, or why not.
 pub(crate) type Outcome = Result<u8, Trouble>;
 
@@ -119,12 +121,12 @@ impl fmt::Display for Trouble {
 
 /// What the store says, on the same line.
 fn causes(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut last = error.to_string();
+    let mut last = one_line(&error.to_string());
     let mut next = error.source();
     while let Some(cause) = next {
-        let text = super::text::one_line(&cause.to_string());
+        let text = one_line(&cause.to_string());
         // Some say in their own text what their source says.
-        if !last.ends_with(&text) {
+        if !last.contains(&text) && !text.contains(&last) {
             write!(f, ": {text}")?;
         }
         last = text;

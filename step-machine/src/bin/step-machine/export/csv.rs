@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::super::store::Kept;
-use super::super::text::{millis, time};
+use super::super::text::millis;
 
 const COLUMNS: [&str; 12] = [
     "run",
@@ -38,7 +38,9 @@ pub(super) fn rows(kept: &Kept, out: &mut dyn Write) -> io::Result<()> {
             info.name.clone(),
             step.status().to_string(),
             step.attempts().to_string(),
-            step.started().map(|started| time(state.started_at() + started)).unwrap_or_default(),
+            step.started()
+                .map(|started| humantime::format_rfc3339_micros(state.started_at() + started).to_string())
+                .unwrap_or_default(),
             step.duration().map(|duration| millis(duration).to_string()).unwrap_or_default(),
             error.map(|error| error.kind.to_string()).unwrap_or_default(),
             error.map(|error| error.message.clone()).unwrap_or_default(),
