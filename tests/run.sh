@@ -58,6 +58,7 @@ part_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-
 
 part_test() {
   cargo build --locked --examples
+  cargo build --locked --package step-machine --features cli --bin step-machine
   start_postgres
   STEP_MACHINE_UI=required cargo test --locked --all-features
   stop_postgres
@@ -161,7 +162,7 @@ need_postgres() {
 # No process of a test may outlive it.
 leave_no_trace() {
   local left
-  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\." || true)
+  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/[^ ]*/step-machine |$PWD/target/postgres\\." || true)
   [ -z "$left" ] || fail "processes are left: $left"
 }
 

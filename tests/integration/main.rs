@@ -20,6 +20,8 @@
 mod allocations;
 mod architecture;
 mod asynchronous;
+#[cfg(unix)]
+mod cli;
 mod clock;
 mod context;
 mod crash;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,12 +14,21 @@ use super::trouble::CODES;
 ///
 /// Reading changes nothing, and no run waits for it. RUN is the id of a run, or a beginning of it that no other run has.
 #[derive(Debug, Parser)]
-#[command(name = "step-machine", version, after_help = CODES, max_term_width = 100)]
+#[command(name = "step-machine", version, after_help = exit_codes(), max_term_width = 100)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) journal: Place,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+fn exit_codes() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for (code, meaning) in CODES {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "\n  {code:<4} {meaning}");
+    }
+    text
 }
 
 /// Where the journal is.

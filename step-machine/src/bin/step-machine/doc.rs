@@ -5,7 +5,14 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use super::args::{Args, Completions};
-use super::trouble::{OK, Outcome};
+use super::trouble::{CODES, OK, Outcome};
+
+/// What is read of the environment.
+const VARIABLES: [(&str, &str); 3] = [
+    ("STEP_MACHINE_JOURNAL", "The journal, where \\-\\-journal does not name it."),
+    ("STEP_MACHINE_SCHEMA", "Its schema in PostgreSQL, where \\-\\-schema does not name it."),
+    ("COLUMNS", "How wide tables may be; 80 without it."),
+];
 
 pub(crate) fn completions(options: &Completions, out: &mut dyn Write) -> Outcome {
     // Into memory first: what writes it takes no error for an answer.
@@ -35,6 +42,13 @@ pub(crate) fn man(out: &mut dyn Write) -> Outcome {
         let section = String::from_utf8_lossy(&section).replace(".SH ", ".SS ");
         out.write_all(section.as_bytes())?;
     }
-    page.render_extra_section(out)?;
+    writeln!(out, ".SH ENVIRONMENT")?;
+    for (variable, meaning) in VARIABLES {
+        writeln!(out, ".TP\n.B {variable}\n{meaning}")?;
+    }
+    writeln!(out, ".SH EXIT STATUS")?;
+    for (code, meaning) in CODES {
+        writeln!(out, ".TP\n.B {code}\n{meaning}")?;
+    }
     Ok(OK)
 }

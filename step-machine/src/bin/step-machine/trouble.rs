@@ -28,15 +28,15 @@ const REFUSED: u8 = 5;
 pub(crate) const CANCELLED: u8 = 130;
 
 /// What stands in `--help` and on the manual page.
-pub(crate) const CODES: &str = "\
-Exit codes:
-  0    it did what it was asked for; `tail`: the run completed
-  1    `tail`: the run failed, was rolled back or is stuck; `check`: something was found
-  2    the command line is wrong
-  3    there is no such run, or several whose ids begin so
-  4    the journal cannot be opened or read, or what it has of the run is damaged
-  5    somebody drives the run, so that it cannot be abandoned
-  130  `tail`: the run was cancelled";
+pub(crate) const CODES: [(u8, &str); 7] = [
+    (OK, "it did what it was asked for; `tail`: the run completed"),
+    (FAILED, "`tail`: the run failed, was rolled back or is stuck; `check`: something was found"),
+    (USAGE, "the command line is wrong"),
+    (NOT_FOUND, "there is no such run, or several whose ids begin so"),
+    (UNREADABLE, "the journal cannot be opened or read, or what it has of the run is damaged"),
+    (REFUSED, "somebody drives the run, or it was abandoned before"),
+    (CANCELLED, "`tail`: the run was cancelled"),
+];
 
 #[derive(Debug)]
 pub(crate) enum Trouble {
