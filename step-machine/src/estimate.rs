@@ -83,8 +83,8 @@ impl Estimator {
         if state.status() != RunStatus::Running || state.steps().len() != self.expected.len() {
             return None;
         }
-        let pace = self.pace(state.steps());
         let now = nanos(state.elapsed());
+        let pace = self.pace(state.steps(), now);
         let mut ends = vec![0.0_f64; self.expected.len()];
         let mut last = 0.0_f64;
         for &index in &self.order {
@@ -95,21 +95,33 @@ impl Estimator {
         Duration::try_from_secs_f64(last / 1e9).ok()
     }
 
-    /// How many times as long this run takes as the earlier ones did, by its steps that are done.
-    fn pace(&self, steps: &[StepState]) -> f64 {
+    /// How many times as long this run takes as the earlier ones did, by its steps that are done, and by what those that
+    /// run tell of themselves.
+    fn pace(&self, steps: &[StepState], now: u64) -> f64 {
         let (mut actual, mut expected) = (0.0, 0.0);
         for (step, span) in steps.iter().zip(&self.expected) {
-            let has_worked = step.status() == StepStatus::Completed && step.reason() != Some(Reason::Forked);
-            if let Some(duration) = step.duration().filter(|_| has_worked) {
-                actual += float(nanos(duration));
-                expected += span;
-            }
+            let (spent, done) = shown(step, now);
+            actual += spent;
+            expected += done * span;
         }
         let before = DAMPING * self.total;
         if expected + before <= 0.0 {
             return 1.0;
         }
         ((actual + before) / (expected + before)).clamp(PACE.0, PACE.1)
+    }
+}
+
+/// How long a step has worked, and what share of its work that was; nothing where it does not say.
+fn shown(step: &StepState, now: u64) -> (f64, f64) {
+    match (step.status(), step.duration()) {
+        (StepStatus::Completed, Some(duration)) if step.reason() != Some(Reason::Forked) => {
+            (float(nanos(duration)), 1.0)
+        }
+        (StepStatus::Running, _) if step.fraction() > 0.0 && !step.is_waiting() => {
+            (float(now.saturating_sub(step.attempt_started())), step.fraction())
+        }
+        _ => (0.0, 0.0),
     }
 }
 

@@ -36,6 +36,7 @@ mod derive;
     reason = "proves what is written here to be clean for a crate that allows nothing"
 )]
 pub mod derive_clean;
+mod estimates;
 mod events_read;
 mod exhaust;
 mod failure;

@@ -136,8 +136,8 @@ fn a_nested_run_is_in_the_trace_of_the_outer_one_below_its_step() {
     let traces: HashSet<_> = spans.iter().map(|span| span["traceId"].as_str().unwrap()).collect();
     assert_eq!(traces.len(), 1);
     let roots = spans.iter().filter(|span| span.get("parentSpanId").is_none());
-    assert_eq!(roots.map(|span| &span["name"]).collect::<Vec<_>>(), ["publish-nodejs"]);
-    let inner = spans.iter().find(|span| attribute(span, "step_machine.workflow") == Some("publish-docker".into()));
+    assert_eq!(roots.map(|span| &span["name"]).collect::<Vec<_>>(), ["nodejs"]);
+    let inner = spans.iter().find(|span| attribute(span, "step_machine.workflow") == Some("docker".into()));
     let parent = &inner.expect("the nested run")["parentSpanId"];
     let step = spans.iter().find(|span| span["spanId"] == *parent).unwrap();
     assert_eq!(attribute(step, "step_machine.run"), Some("shop-1".into()));

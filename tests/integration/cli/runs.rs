@@ -24,10 +24,10 @@ fn the_newest_comes_first_in_aligned_columns() {
     assert_eq!(
         desk().says(&["runs"]),
         "\
-RUN      WORKFLOW  STATUS       DONE  STEP      HEARD
-shop-10  release   rolled_back   20%  start    60 min
-web-2    release   failed        20%  start   120 min
-web-1    release   completed    100%  start       3 h
+RUN      WORKFLOW  STATUS       DONE  STEP    HEARD
+shop-10  release   rolled_back   20%  start  60 min
+web-2    release   failed        20%  start     2 h
+web-1    release   completed    100%  start     3 h
 "
     );
 }

@@ -8,14 +8,71 @@ fn a_run_that_was_rolled_back_is_told_as_a_whole() {
     let desk = Desk::new();
     let course = Course { retries: 1, start_fails: true, is_undone: true, fetch: 2 };
     course.run("web-1", desk.journal(), &new_year());
-    assert_eq!(desk.says(&["show", "web-1"]), "");
+    assert_eq!(
+        desk.says(&["show", "web-1"]),
+        "\
+run       web-1
+workflow  release
+status    rolled_back
+started   2026-01-01T00:00:00Z
+took      12.000 s
+label     ticket=OPS-5
+input     \"v1.2\"
+
+steps
+     STEP      STATUS     TRIES  BEGUN AT     TOOK
+  1  fetch     completed      2   0.000 s  6.000 s
+  2  start     undone         1   6.000 s  5.000 s  was failed
+  3  announce  pending
+
+error of step start (port-taken)
+  0: port 80 is taken, \"again\"
+     by nginx
+
+rollback (rolled_back)
+  start: undone
+
+timeline
+     0.000 s  release: 3 steps, run web-1
+     0.000 s  > 1/3  Fetch
+     2.000 s  ↻ 1/3  Fetch  attempt 2 of 3 in 2.0 s: no answer from the registry
+     4.000 s  > 1/3  Fetch  attempt 2
+     6.000 s  ✓ 1/3  Fetch       6.000 s  2 attempts
+     6.000 s  > 2/3  Start
+     6.000 s  · 2/3  Start  starting now
+     6.000 s    2/3  | a line of the server
+    11.000 s  ✗ 2/3  Start       5.000 s  failed (port-taken): port 80 is taken, \"again\"
+    11.000 s  failed at step 2/3 after 11.000 s
+    11.000 s  release: run web-1 goes on backwards, 1 of 3 steps are completed
+    11.000 s  ↶ 2/3  Start  is being undone
+    12.000 s  ↶ 2/3  Start       1.000 s  undone
+    12.000 s  failed at step 2/3 and rolled back after 12.000 s
+"
+    );
 }
 
 #[test]
 fn a_run_that_completed_has_no_error() {
     let desk = Desk::new();
     Course::default().run("web-1", desk.journal(), &new_year());
-    assert_eq!(desk.says(&["show", "web-1", "--brief"]), "");
+    assert_eq!(
+        desk.says(&["show", "web-1", "--brief"]),
+        "\
+run       web-1
+workflow  release
+status    completed
+started   2026-01-01T00:00:00Z
+took      6.000 s
+label     ticket=OPS-5
+input     \"v1.2\"
+
+steps
+     STEP      STATUS     TRIES  BEGUN AT     TOOK
+  1  fetch     completed      1   0.000 s  1.000 s
+  2  start     completed      1   1.000 s  5.000 s
+  3  announce  skipped                              nobody listens
+"
+    );
 }
 
 #[test]

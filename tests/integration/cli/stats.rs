@@ -14,7 +14,23 @@ fn desk() -> Desk {
 
 #[test]
 fn spans_are_told_by_percentile_and_failures_by_kind() {
-    assert_eq!(desk().says(&["stats", "release"]), "");
+    assert_eq!(
+        desk().says(&["stats", "release"]),
+        "\
+release: 10 runs (9 completed, 1 failed)
+
+           DONE       P50       P90       P99  RETRIES  SKIPPED
+whole run     9  11.000 s  15.000 s  15.000 s        1
+fetch        10   6.000 s  10.000 s  10.000 s        1
+start         9   5.000 s   5.000 s   5.000 s
+announce      0                                               9
+
+failures
+  STEP   KIND        TIMES  SURVIVED  LAST
+  fetch  network         1         1  no answer from the registry
+  start  port-taken      1         0  port 80 is taken, \"again\" by nginx
+"
+    );
 }
 
 #[test]
