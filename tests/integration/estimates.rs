@@ -239,3 +239,57 @@ fn a_journal_that_cannot_tell_is_no_fault_of_the_run() {
         assert!(seen.events()[2].progress.as_ref().unwrap().eta.is_some(), "by weights");
     }
 }
+
+/// The other figure of `docs/performance.md`: `cargo test --release -p step-machine-tests --test integration -- --ignored
+/// --nocapture ten_thousand`.
+#[test]
+#[ignore = "measures, and takes long"]
+fn a_history_of_ten_thousand_runs_does_not_hold_up_the_start() {
+    use std::time::Instant;
+
+    use step_machine::SqliteJournal;
+    use step_machine::journal::{Append, Claim, RunQuery, Synchronous};
+
+    let folder = tempfile::tempdir().unwrap();
+    let journal =
+        SqliteJournal::options().synchronous(Synchronous::Normal).open(folder.path().join("runs.db")).unwrap();
+    let events = guessed::run(&MEDIANS, "template", &Bench::default(), false);
+    for number in 0..10_000_u32 {
+        let run = step_machine::RunId::from(format!("web-{number}"));
+        let mut events = events.clone();
+        for event in &mut events {
+            event.run = run.clone();
+            event.at += Duration::from_secs(60) * number;
+        }
+        let lease = journal.claim(&Claim::of(&run)).wait().unwrap().lease;
+        let mut append = Append::new(&lease, &events);
+        append.release = true;
+        journal.append(append).wait().unwrap();
+    }
+    #[derive(Workflow)]
+    #[workflow(name = "deploy")]
+    enum Deploy {
+        Start,
+    }
+    let begin = |has_history: bool| {
+        let begun = Instant::now();
+        let builder = Deploy::machine().journal(journal.clone());
+        let builder = if has_history { builder.estimate_from_history() } else { builder };
+        let run = builder.begin().unwrap();
+        let took = begun.elapsed().as_secs_f64() * 1000.0;
+        run.step(deploy::Start, |_| Ok::<(), std::io::Error>(())).unwrap().finish().unwrap();
+        (took, begun.elapsed().as_secs_f64() * 1000.0)
+    };
+    for has_history in [false, true] {
+        let (starts, wholes): (Vec<_>, Vec<_>) = (0..50).map(|_| begin(has_history)).unzip();
+        println!("history {has_history}: start {:.3} ms, whole run {:.3} ms", median(starts), median(wholes));
+    }
+    let asked = Instant::now();
+    let query = RunQuery::all().with_nested().workflow("deploy").status(step_machine::event::RunStatus::Completed);
+    let runs = journal.list(&query.last_begun_first().limit(20)).wait().unwrap();
+    let listed = asked.elapsed();
+    for run in runs {
+        drop(journal.load(&run.run).wait().unwrap());
+    }
+    println!("the answer: {listed:?} to list, {:?} with the runs", asked.elapsed());
+}

@@ -20,7 +20,8 @@ pub(crate) type Asked = Pin<Box<dyn Future<Output = Option<Estimator>> + Send>>;
 /// Asks for the newest completed runs. A journal that cannot answer is as one that has none.
 pub(super) fn ask(journal: Arc<dyn Journal>, plan: SharedPlan) -> Asked {
     Box::pin(async move {
-        let query = RunQuery::all().with_nested().workflow(&plan.workflow).status(RunStatus::Completed).limit(RUNS);
+        let query = RunQuery::all().with_nested().workflow(&plan.workflow).status(RunStatus::Completed);
+        let query = query.last_begun_first().limit(RUNS);
         let runs = journal.list(&query).await.ok()?;
         let (mut spans, mut read) = (Vec::with_capacity(runs.len()), 0);
         for run in runs {
