@@ -58,6 +58,7 @@ part_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-
 
 part_test() {
   cargo build --locked --examples
+  cargo build --locked --package step-machine --features cli --bin step-machine
   start_postgres
   find_prometheus
   STEP_MACHINE_UI=required cargo test --locked --all-features
@@ -177,7 +178,7 @@ install_package() {
 # No process of a test may outlive it.
 leave_no_trace() {
   local left
-  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\.|step-machine-prometheus" || true)
+  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/[^ ]*/step-machine |$PWD/target/postgres\\.|step-machine-prometheus" || true)
   [ -z "$left" ] || fail "processes are left: $left"
 }
 

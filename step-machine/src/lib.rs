@@ -89,6 +89,7 @@
 
 mod book;
 mod context;
+mod estimate;
 pub mod event;
 mod failure;
 #[cfg(feature = "runner")]

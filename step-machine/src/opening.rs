@@ -1,6 +1,7 @@
 //! How a run begins, or goes on: what both drives ask for in the same words.
 
 mod fork;
+mod history;
 mod setters;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ pub(crate) use setters::setters;
 
 use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus};
 use crate::journal::{Claim, Journal, JournalError, Lease};
-use crate::recorder::{Recorder, Watch};
+use crate::recorder::{Forecast, Recorder, Watch};
 use crate::run_id::RunId;
 use crate::state::RunState;
 use crate::workflow::{Plan, SharedPlan, Workflow};
@@ -28,6 +29,8 @@ pub(crate) struct Opening {
     #[cfg(feature = "runner")]
     pub(crate) is_deferred: bool,
     pub(crate) watch: Watch,
+    /// The journal is asked what earlier runs took.
+    pub(crate) wants_forecast: bool,
     // Boxed, as it moves several times and most runs ask for nothing of it.
     more: Option<Box<More>>,
 }
@@ -155,6 +158,10 @@ impl Opening {
         plan: SharedPlan,
         way: Way,
     ) -> Result<Box<Recorder>, JournalError> {
+        if let (true, Some(journal)) = (self.wants_forecast, &self.watch.journal) {
+            // Asked with the first event, so that a replay never does.
+            self.watch.forecast = Some(Forecast::of(history::ask(journal.clone(), plan.clone())));
+        }
         let has_to_be_kept = self.start == Start::Kept || self.retry_from().is_some();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),

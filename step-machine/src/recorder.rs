@@ -1,5 +1,6 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
+mod forecast;
 mod keep;
 mod news;
 mod thin;
@@ -9,11 +10,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
-pub(crate) use thin::Pace;
-use thin::Thinner;
-
+pub(crate) use self::forecast::Forecast;
+pub(crate) use self::thin::Pace;
+use self::thin::Thinner;
 use crate::book::Book;
-use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
+use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, Progress, RunEnd, RunStatus};
 use crate::failure;
 use crate::journal::{Journal, JournalError, Lease};
 use crate::observe::{ObserverFault, Observers, Scopes};
@@ -37,6 +38,8 @@ pub(crate) struct Watch {
     /// Whether it is measured what the steps take.
     #[cfg(feature = "resources")]
     pub(crate) is_measured: bool,
+    // Boxed, as few runs have one.
+    pub(crate) forecast: Option<Box<Forecast>>,
 }
 
 impl Watch {
@@ -65,7 +68,8 @@ pub(crate) struct Recorder {
     clock: Option<Arc<dyn Clock>>,
     observers: Observers,
     secrecy: Secrecy,
-    // Boxed, as a run in memory has none.
+    // Both boxed: most runs have no forecast, and a run in memory has no book.
+    forecast: Option<Box<Forecast>>,
     book: Option<Box<Book>>,
     /// Whoever drives the run waits for the journal himself, where it matters.
     is_deferred: bool,
@@ -115,7 +119,7 @@ impl Recorder {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
         #[cfg(feature = "resources")]
         let meter = watch.is_measured.then(Box::<Meter>::default);
-        let Watch { clock, journal, observers, secrecy, pace, .. } = watch;
+        let Watch { clock, journal, observers, secrecy, pace, forecast, .. } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
@@ -128,6 +132,7 @@ impl Recorder {
             clock,
             observers,
             secrecy,
+            forecast,
             book,
             is_deferred: false,
             fault: Fault::None,
@@ -305,7 +310,7 @@ impl Recorder {
     }
 
     #[inline]
-    fn event(&self, stamp: Stamp, kind: Kind) -> Event {
+    fn event(&mut self, stamp: Stamp, kind: Kind) -> Event {
         let elapsed = Duration::from_nanos(stamp.elapsed);
         let is_output = matches!(kind, Kind::Stdout(_) | Kind::Stderr(_));
         Event {
@@ -316,8 +321,17 @@ impl Recorder {
             at: self.state.time_at(stamp.elapsed),
             elapsed,
             kind,
-            progress: (!is_output).then(|| self.state.progress()),
+            progress: (!is_output).then(|| self.progress()),
         }
+    }
+
+    #[inline]
+    fn progress(&mut self) -> Progress {
+        let mut progress = self.state.progress();
+        if let Some(forecast) = &mut self.forecast {
+            forecast.refine(&self.state, &mut progress);
+        }
+        progress
     }
 
     /// Records the first event of a run, whose state is there already.
@@ -458,6 +472,7 @@ impl Recorder {
         let faults = self.observers.faults();
         self.observers = Observers::default();
         self.book = None;
+        self.forecast = None;
         faults
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the library from the bottom up. A module may use those before it, and itself.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 33] = [
     "sync",
     "time",
     "stop",
@@ -19,6 +19,7 @@ const LAYERS: [&str; 31] = [
     "graph",
     "event",
     "state",
+    "estimate",
     "preview",
     "journal",
     "observe",
@@ -39,6 +40,7 @@ const LAYERS: [&str; 31] = [
     "testing",
     "schema",
     "private",
+    "bin",
 ];
 
 /// What code that the derive's model turns into may rest on: the model, and the values in it.

@@ -33,5 +33,5 @@ mod publish;
 #[cfg(unix)]
 mod publish_cancel;
 mod publish_failure;
-mod publisher;
-mod user;
+pub(crate) mod publisher;
+pub(crate) mod user;

@@ -22,6 +22,8 @@ mod architecture;
 mod asynchronous;
 mod broadcast;
 mod callbacks;
+#[cfg(unix)]
+mod cli;
 mod clock;
 mod context;
 mod crash;
@@ -36,6 +38,7 @@ mod derive;
     reason = "proves what is written here to be clean for a crate that allows nothing"
 )]
 pub mod derive_clean;
+mod estimates;
 mod events_read;
 mod exhaust;
 mod failure;

@@ -198,12 +198,17 @@ impl Store {
         let summary = |kept: &Kept| {
             let mut summary = kept.summary.clone()?.owned_by(kept.owner.clone());
             summary.abandoned.clone_from(&kept.abandoned);
-            Some(summary)
+            Some((kept.key, summary))
         };
-        let mut found: Vec<_> = self.runs.values().filter_map(summary).filter(|summary| summary.fits(query)).collect();
-        found.sort_by_key(|summary| Reverse(summary.updated_at));
+        let mut found: Vec<_> =
+            self.runs.values().filter_map(summary).filter(|(_, summary)| summary.fits(query)).collect();
+        if query.last_begun_first {
+            found.sort_by_key(|(key, _)| Reverse(*key));
+        } else {
+            found.sort_by_key(|(_, summary)| Reverse(summary.updated_at));
+        }
         found.truncate(query.limit.unwrap_or(usize::MAX));
-        found
+        found.into_iter().map(|(_, summary)| summary).collect()
     }
 
     fn abandon(&mut self, run: &RunId, why: &str) -> Result<(), JournalError> {

@@ -84,7 +84,7 @@ pub trait Journal: Send + Sync {
     /// All events of a run in order; none for a run that the journal does not have.
     fn load(&self, run: &RunId) -> Reply<Vec<Event>>;
 
-    /// The runs that `query` finds, those first whose last event is the newest. Reads no run, so that one which cannot
+    /// The runs that `query` finds, in the order that it asks for. Reads no run, so that one which cannot
     /// be read does not keep the others from being found.
     fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>>;
 

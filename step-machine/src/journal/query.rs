@@ -43,7 +43,9 @@ pub struct RunQuery {
     pub nested: bool,
     /// Whether runs that were abandoned count too.
     pub abandoned: bool,
-    /// No more than so many, those first whose last event is the newest; all without it.
+    /// Those first that the journal has had for the shortest time, in place of those whose last event is the newest.
+    pub last_begun_first: bool,
+    /// No more than so many, those first that come first; all without it.
     pub limit: Option<usize>,
 }
 
@@ -85,6 +87,13 @@ impl RunQuery {
     pub fn silent_for(mut self, span: Duration) -> Self {
         // What is longer ago than all time is nothing.
         self.silent_since = Some(SystemTime::now().checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH));
+        self
+    }
+
+    /// Those first that began last, in place of those of which something was heard last. With a [`limit`](Self::limit)
+    /// this is quick, however many runs there are: a journal in a database has not to look at all of them.
+    pub fn last_begun_first(mut self) -> Self {
+        self.last_begun_first = true;
         self
     }
 

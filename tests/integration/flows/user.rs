@@ -19,14 +19,17 @@ use tempfile::TempDir;
 /// The program of an example, built once as a user builds it.
 pub(crate) fn program(example: &str) -> &'static Path {
     static PROGRAMS: OnceLock<Option<HashMap<String, PathBuf>>> = OnceLock::new();
+    let build = || build(&["-p", "step-machine-examples", "--examples"]);
     &PROGRAMS.get_or_init(build).as_ref().expect("the examples build")[example]
 }
 
-fn build() -> Option<HashMap<String, PathBuf>> {
+/// The programs that cargo builds where it is asked for `what`, by name.
+pub(crate) fn build(what: &[&str]) -> Option<HashMap<String, PathBuf>> {
     // Into the folder that this test was built into, wherever the user has it.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let built = Command::new(env!("CARGO"))
-        .args(["build", "-p", "step-machine-examples", "--examples", "--message-format=json-render-diagnostics"])
+        .args(["build", "--message-format=json-render-diagnostics"])
+        .args(what)
         .arg("--target-dir")
         .arg(target)
         .stderr(Stdio::inherit())

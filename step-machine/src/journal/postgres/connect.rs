@@ -40,6 +40,8 @@ pub(super) struct Target {
     config: Config,
     connector: Arc<dyn Connect>,
     schema: Option<String>,
+    /// Nothing is made that is not there.
+    pub(super) existing: bool,
     set_up: Arc<str>,
 }
 
@@ -69,7 +71,8 @@ impl Target {
             // Writing to a text cannot fail.
             let _ = write!(set_up, "SET search_path = {};", quoted(schema));
         }
-        Ok(Self { name, config, connector, schema: options.schema, set_up: set_up.into() })
+        let PostgresOptions { schema, existing, .. } = options;
+        Ok(Self { name, config, connector, schema, existing, set_up: set_up.into() })
     }
 
     /// The schema that was asked for, as SQL has it.

@@ -67,7 +67,7 @@ fn statement(query: &RunQuery) -> (String, Values) {
     if !query.abandoned {
         text.push_str(" AND run.abandoned_at IS NULL");
     }
-    text.push_str(" ORDER BY last.at DESC");
+    text.push_str(if query.last_begun_first { " ORDER BY run.key DESC" } else { " ORDER BY last.at DESC" });
     if let Some(limit) = query.limit {
         values.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
         let _ = write!(text, " LIMIT ${}", values.len());

@@ -25,8 +25,12 @@ pub(super) async fn migrate(target: &Target, client: &mut deadpool_postgres::Cli
 async fn try_to_migrate(target: &Target, client: &mut deadpool_postgres::Client) -> Result<(), Fault> {
     check_encoding(target, client).await?;
     // Whoever has no right to make tables can use those that are there.
-    if version(target, client).await? == VERSION {
+    let found = version(target, client).await?;
+    if found == VERSION {
         return Ok(());
+    }
+    if target.existing {
+        return Err(Fault::Alone(not_there(target, found)));
     }
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
@@ -45,6 +49,14 @@ async fn try_to_migrate(target: &Target, client: &mut deadpool_postgres::Client)
     transaction.execute("UPDATE journal_version SET version = $1", &[&VERSION]).await?;
     transaction.commit().await?;
     Ok(())
+}
+
+fn not_there(target: &Target, found: i32) -> JournalError {
+    let (advice, source) = match found {
+        0 => ("name the database that the runs are kept in, and their schema", "it has no journal".to_owned()),
+        _ => ("open it once to write, which brings it up to date", format!("its tables are of version {found}")),
+    };
+    unusable(&target.name, advice, source.into())
 }
 
 /// To make one that is there takes a right too, so it is looked for first.

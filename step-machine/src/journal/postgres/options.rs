@@ -26,12 +26,13 @@ pub struct PostgresOptions {
     pub(super) schema: Option<String>,
     pub(super) patience: Duration,
     pub(super) writers: usize,
+    pub(super) existing: bool,
     pub(super) connector: Option<Box<dyn Connect>>,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { schema: None, patience: Duration::from_secs(30), writers: 1, connector: None }
+        Self { schema: None, patience: Duration::from_secs(30), writers: 1, existing: false, connector: None }
     }
 }
 
@@ -55,6 +56,13 @@ impl PostgresOptions {
     /// is committed together, so more of them are worth it only where a thousand runs or more go on at once.
     pub fn writers(mut self, connections: usize) -> Self {
         self.writers = connections.clamp(1, 64);
+        self
+    }
+
+    /// Opens only a journal that is there, in the version of this crate: opening makes and changes no table. For a tool that
+    /// only looks, and may be pointed at a wrong database.
+    pub fn existing(mut self) -> Self {
+        self.existing = true;
         self
     }
 
@@ -86,6 +94,7 @@ impl std::fmt::Debug for PostgresOptions {
             .field("schema", &self.schema)
             .field("patience", &self.patience)
             .field("writers", &self.writers)
+            .field("existing", &self.existing)
             .finish_non_exhaustive()
     }
 }

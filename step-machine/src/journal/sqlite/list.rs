@@ -64,7 +64,7 @@ fn statement(query: &RunQuery) -> (String, Vec<Sql>) {
     if !query.abandoned {
         and("run.abandoned_at IS NULL", Vec::new());
     }
-    text.push_str(" ORDER BY last.at_us DESC");
+    text.push_str(if query.last_begun_first { " ORDER BY run.key DESC" } else { " ORDER BY last.at_us DESC" });
     if let Some(limit) = query.limit {
         text.push_str(" LIMIT ?");
         values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());

@@ -83,6 +83,9 @@ fn order_and_limit(journal: &dyn Journal) -> Outcome {
     }
     equal("runs", &found(journal, &RunQuery::all())?.concat(), &"bdac".to_owned())?;
     equal("runs", &found(journal, &RunQuery::all().limit(2))?.concat(), &"bd".to_owned())?;
+    let begun = RunQuery::all().last_begun_first();
+    equal("runs", &found(journal, &begun)?.concat(), &"dcba".to_owned())?;
+    equal("runs", &found(journal, &begun.limit(2))?.concat(), &"dc".to_owned())?;
     equal("runs", &found(journal, &RunQuery::all().limit(0))?.concat(), &String::new())
 }
 

@@ -1,0 +1,68 @@
+//! `step-machine runs`: which runs there are.
+
+use std::io::Write;
+use std::time::SystemTime;
+
+use step_machine::event::RunStatus;
+use step_machine::journal::{RunQuery, RunSummary};
+
+use super::args::{Place, Runs};
+use super::store::Store;
+use super::table::{Fit, Table};
+use super::text::ago;
+use super::trouble::{OK, Outcome};
+
+pub(crate) fn run(place: &Place, options: &Runs, out: &mut dyn Write) -> Outcome {
+    let runs = Store::to_read(place)?.list(&query(options))?;
+    if options.json {
+        for run in &runs {
+            serde_json::to_writer(&mut *out, run)?;
+            writeln!(out)?;
+        }
+        return Ok(OK);
+    }
+    if runs.is_empty() {
+        writeln!(out, "no runs")?;
+        return Ok(OK);
+    }
+    table(&runs, SystemTime::now()).write(0, out)?;
+    if runs.len() == options.limit {
+        writeln!(out, "(the newest {}; `--limit` shows more)", options.limit)?;
+    }
+    Ok(OK)
+}
+
+fn query(options: &Runs) -> RunQuery {
+    let mut query = match options.stalled {
+        Some(silence) => RunQuery::unfinished().silent_for(silence),
+        None => RunQuery::all(),
+    };
+    query.workflow.clone_from(&options.workflow);
+    query.statuses.extend(options.status.iter().map(|&status| RunStatus::from(status)));
+    query.labels.extend(options.label.iter().cloned());
+    (query.nested, query.abandoned) = (options.all, options.all);
+    query.limit(options.limit)
+}
+
+pub(crate) fn table(runs: &[RunSummary], now: SystemTime) -> Table {
+    let mut table = Table::new(&[
+        ("RUN", Fit::Whole),
+        ("WORKFLOW", Fit::Cut),
+        ("STATUS", Fit::Whole),
+        ("DONE", Fit::Number),
+        ("STEP", Fit::Cut),
+        ("HEARD", Fit::Number),
+    ]);
+    for run in runs {
+        let status = if run.abandoned.is_some() { "abandoned" } else { run.status.as_str() };
+        table.row([
+            run.run.to_string(),
+            run.workflow.clone(),
+            status.to_owned(),
+            format!("{:.0}%", run.percentage),
+            run.phase.clone().unwrap_or_default(),
+            ago(run.updated_at, now),
+        ]);
+    }
+    table
+}

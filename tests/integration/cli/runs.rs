@@ -1,0 +1,88 @@
+//! `step-machine runs`.
+
+use std::time::{Duration, SystemTime};
+
+use step_machine::time::ManualClock;
+
+use super::{Course, Desk};
+
+/// Three runs, the oldest of which was heard of three hours ago.
+fn desk() -> Desk {
+    let desk = Desk::new();
+    let clock = ManualClock::starting_at(SystemTime::now() - Duration::from_secs(3 * 3600 + 60));
+    let fails = Course { start_fails: true, ..Course::default() };
+    Course::default().run("web-1", desk.journal(), &clock);
+    clock.advance(Duration::from_secs(3600));
+    fails.run("web-2", desk.journal(), &clock);
+    clock.advance(Duration::from_secs(3600));
+    Course { is_undone: true, ..fails }.run("shop-10", desk.journal(), &clock);
+    desk
+}
+
+#[test]
+fn the_newest_comes_first_in_aligned_columns() {
+    assert_eq!(
+        desk().says(&["runs"]),
+        "\
+RUN      WORKFLOW  STATUS       DONE  STEP    HEARD
+shop-10  release   rolled_back   20%  start  60 min
+web-2    release   failed        20%  start     2 h
+web-1    release   completed    100%  start     3 h
+"
+    );
+}
+
+#[test]
+fn a_filter_leaves_what_fits_it() {
+    let desk = desk();
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let runs = desk.lines(&[&["runs", "--json"], arguments].concat());
+        runs.iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&[]), ["shop-10", "web-2", "web-1"]);
+    assert_eq!(names(&["--status", "failed"]), ["web-2"]);
+    assert_eq!(names(&["--status", "failed,rolled_back"]), ["shop-10", "web-2"]);
+    assert_eq!(names(&["--label", "ticket=OPS-5"]), ["web-2", "web-1"]);
+    assert_eq!(names(&["--label", "ticket=OPS-5", "--limit", "1"]), ["web-2"]);
+    assert_eq!(names(&["--workflow", "other"]), [""; 0]);
+    assert_eq!(names(&["--stalled", "1s"]), [""; 0], "all have ended");
+    assert_eq!(desk.says(&["runs", "--workflow", "other"]), "no runs\n");
+    assert_eq!(desk.says(&["runs", "--limit", "1"]).lines().last(), Some("(the newest 1; `--limit` shows more)"));
+}
+
+#[test]
+fn a_run_as_json_has_what_the_journal_knows() {
+    let runs = desk().lines(&["runs", "--json", "--status", "failed"]);
+    let run = &runs[0];
+    assert_eq!(run["workflow"], "release");
+    assert_eq!(run["status"], "failed");
+    assert_eq!(run["phase"], "start");
+    assert_eq!(run["labels"]["ticket"], "OPS-5");
+    assert_eq!(run["error"], "port 80 is taken, \"again\"\nby nginx");
+    assert!(run["updated_at"].as_str().unwrap().ends_with('Z'), "{run}");
+}
+
+#[test]
+fn a_run_whose_process_died_counts_as_stalled() {
+    let desk = Desk::new();
+    let clock = ManualClock::starting_at(SystemTime::now() - Duration::from_secs(600));
+    let journal = desk.journal();
+    let run = super::Release::machine().id("web-1").journal(journal).clock(clock).begin().unwrap();
+    let names = |span| desk.lines(&["runs", "--json", "--stalled", span]).len();
+    assert_eq!((names("5m"), names("15m")), (1, 0));
+    drop(run);
+    assert_eq!(names("5m"), 0, "it was cancelled when it was dropped");
+}
+
+#[test]
+fn a_wide_table_is_cut_to_the_screen_but_never_an_id() {
+    let desk = Desk::new();
+    let id = "a-run-with-a-very-long-name-that-somebody-has-thought-of";
+    Course::default().run(id, desk.journal(), &super::new_year());
+    let text = desk.says(&["runs"]);
+    assert!(text.contains(id), "{text}");
+    let mut wide = desk.command(&["runs"]);
+    wide.env("COLUMNS", "200");
+    let screen = crate::flows::user::Screen::of(wide);
+    screen.tells("release");
+}
