@@ -16,7 +16,7 @@ const FULL_BODY: usize = 3_900;
 /// In the order in which their runs first came.
 #[derive(Default)]
 pub(super) struct Rows {
-    rows: Vec<Pending>,
+    new: Vec<Pending>,
     /// Where the row of a run stands, by its key.
     places: HashMap<i64, usize>,
     /// What a run wrote last that was alone: what it brings next is put to it, and changes no page of the index.
@@ -32,29 +32,29 @@ struct Open {
 impl Rows {
     /// Puts a row behind those that are there, or to the one of its run.
     pub(super) fn put(&mut self, row: Pending, connection: &Connection) -> Result<(), Error> {
-        if let Some(earlier) = self.places.get(&row.key).and_then(|place| self.rows.get_mut(*place)) {
+        if let Some(earlier) = self.places.get(&row.key).and_then(|place| self.new.get_mut(*place)) {
             if earlier.takes(&row) {
                 earlier.merge(row);
                 return Ok(());
             }
             self.flush(connection)?;
         }
-        self.places.insert(row.key, self.rows.len());
-        self.rows.push(row);
+        self.places.insert(row.key, self.new.len());
+        self.new.push(row);
         Ok(())
     }
 
     /// Forgets what was not written, and what may be taken back.
     pub(super) fn clear(&mut self) {
-        self.rows.clear();
+        self.new.clear();
         self.places.clear();
         self.open = None;
     }
 
     /// Writes them.
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Error> {
-        let is_alone = self.rows.len() == 1;
-        for mut row in self.rows.drain(..) {
+        let is_alone = self.new.len() == 1;
+        for mut row in self.new.drain(..) {
             let (key, last, changes) = (row.key, row.last, row.changes.take());
             if row.first > 0 {
                 let open = self.open.take().filter(|open| is_alone && open.row.has_room(&row, FULL_BODY));

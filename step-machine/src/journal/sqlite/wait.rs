@@ -55,19 +55,19 @@ mod tests {
     }
 
     /// What SQLite says is set for each of these groups, one after another.
-    fn set(chosen: Synchronous, groups: &[&[Job]]) -> Vec<i64> {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.pragma_update(None, "synchronous", chosen.pragma()).unwrap();
+    fn set(chosen: Synchronous, groups: &[&[Job]]) -> Result<Vec<i64>, Error> {
+        let connection = Connection::open_in_memory()?;
+        connection.pragma_update(None, "synchronous", chosen.pragma())?;
         let mut wait = Wait::new(chosen);
-        let mut set = |jobs: &&[Job]| {
-            wait.set_for(jobs, &connection).unwrap();
-            connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap()
+        let set = |jobs: &&[Job]| {
+            wait.set_for(jobs, &connection)?;
+            connection.pragma_query_value(None, "synchronous", |row| row.get(0))
         };
-        groups.iter().map(&mut set).collect()
+        groups.iter().map(set).collect()
     }
 
     #[test]
-    fn claims_and_releases_by_themselves_do_not_wait_for_the_disk_and_all_else_does() {
+    fn claims_and_releases_by_themselves_do_not_wait_for_the_disk_and_all_else_does() -> Result<(), Error> {
         const NORMAL: i64 = 1;
         const FULL: i64 = 2;
         let groups: [&[Job]; 6] = [
@@ -78,7 +78,8 @@ mod tests {
             &[release()],
             &[Job::Abandon("r".into(), "why".to_owned(), Reply::later().0)],
         ];
-        assert_eq!(set(Synchronous::Full, &groups), [FULL, NORMAL, FULL, FULL, NORMAL, FULL]);
-        assert_eq!(set(Synchronous::Normal, &groups), [NORMAL; 6]);
+        assert_eq!(set(Synchronous::Full, &groups)?, [FULL, NORMAL, FULL, FULL, NORMAL, FULL]);
+        assert_eq!(set(Synchronous::Normal, &groups)?, [NORMAL; 6]);
+        Ok(())
     }
 }
