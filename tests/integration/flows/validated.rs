@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use super::publisher::Publisher;
 use super::user::{Screen, User};
+#[cfg(unix)]
+use super::{deploy_cancel, publish_cancel};
 
 /// A Python that has the packages, as `tests/run.sh` sets it.
 const VARIABLE: &str = "STEP_MACHINE_TEST_PYTHON";
@@ -54,18 +56,25 @@ impl Printed {
     }
 }
 
-/// Interrupts a command with a Ctrl-C once it has printed `text`.
+/// Provisions, and presses Ctrl-C while the instance boots, so often as it takes to end that at once.
 #[cfg(unix)]
-fn interrupted(mut command: Command, text: &str) -> Screen {
-    let mut child = command.spawn().unwrap();
+fn cancelled(user: &User, times: usize) -> Screen {
+    let mut child = user.command("provision", &json(&["--boot-seconds", "9"])).spawn().unwrap();
     let (mut stdout, mut lines) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
-    while !stdout.contains(text) {
-        assert_ne!(lines.read_line(&mut stdout).unwrap(), 0, "`{text}` was never said:\n{stdout}");
+    while !stdout.contains(r#""type":"step_start","step":"cloud-init-wait""#) {
+        assert_ne!(lines.read_line(&mut stdout).unwrap(), 0, "the instance never boots:\n{stdout}");
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let (mut stderr, mut complaints) = (String::new(), BufReader::new(child.stderr.take().unwrap()));
+    for time in 0..times {
+        if time > 0 {
+            complaints.read_line(&mut stderr).unwrap();
+            assert!(stderr.contains("what is running is finished first"), "{stderr}");
+        }
+        assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    }
     lines.read_to_string(&mut stdout).unwrap();
-    let output = child.wait_with_output().unwrap();
-    Screen { code: output.status.code(), stdout, stderr: String::from_utf8(output.stderr).unwrap() }
+    complaints.read_to_string(&mut stderr).unwrap();
+    Screen { code: child.wait().unwrap().code(), stdout, stderr }
 }
 
 const JSON: [&str; 2] = ["--format", "json"];
@@ -78,13 +87,11 @@ fn json<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 #[cfg(unix)]
 fn provision_and_configure_print_valid_events_however_they_end() {
     let (printed, cut) = (Printed::new(), Printed::new());
-    for drive in ["machine", "runner"] {
+    for (drive, times) in [("machine", 1), ("runner", 2)] {
         let user = User::driving(drive);
         let name = |what: &str| format!("{drive}-{what}");
         printed.add(&name("failed"), &user.provision(&json(&["--fail-at", "get-instance-info"])), 1);
-        let command = user.command("provision", &json(&["--boot-seconds", "2"]));
-        let screen = interrupted(command, r#""type":"step_start","step":"cloud-init-wait""#);
-        printed.add(&name("cancelled"), &screen, 130);
+        printed.add(&name("cancelled"), &cancelled(&user, times), 130);
         cut.add_text(&name("crashed"), &user.provision(&json(&["--crash-at", "open-tofu-apply"])).stdout);
         printed.add(&name("resumed"), &user.provision(&json(&["--resume"])), 0);
         printed.add(&name("completed"), &user.provision(&JSON), 0);
@@ -106,13 +113,11 @@ fn provision_and_configure_print_valid_events_however_they_end() {
 fn deploy_prints_valid_events_however_it_ends() {
     let (printed, user) = (Printed::new(), User::new());
     printed.add("completed", &user.deploy(&JSON), 0);
-    printed.add("failed", &user.deploy(&json(&["shop", "2.0.0", "--fail-at", "health-check"])), 1);
-    user.deploy(&json(&["shop", "2.0.0", "--crash-at", "extract"]));
+    printed.add("failed", &user.deploy(&json(&["shop", "1.1.0", "--fail-at", "health-check"])), 1);
+    user.deploy(&json(&["shop", "1.2.0", "--crash-at", "extract"]));
     printed.add("resumed", &user.deploy(&json(&["--resume"])), 0);
-    printed.add("cut-short", &user.deploy(&json(&["shop", "3.0.0", "--only-until", "extract"])), 0);
-    let command = user.command("deploy", &json(&["shop", "4.0.0"]));
-    let screen = interrupted(command, r#""type":"run_start""#);
-    printed.add("cancelled", &screen, 130);
+    printed.add("cut-short", &user.deploy(&json(&["shop", "1.3.0", "--only-until", "extract"])), 0);
+    printed.add("cancelled", &deploy_cancel::cancelled(&user, 4, 1, &[]), 130);
     printed.is_valid(&[], 5);
 }
 
@@ -123,14 +128,12 @@ fn publish_prints_valid_events_however_it_ends() {
     for kind in ["static", "docker", "nodejs"] {
         printed.add(&format!("{kind}-completed"), &publisher.publish(&json(&[kind])), 0);
         let steps = publisher.steps(kind);
-        let last = steps.last().unwrap();
-        printed.add(&format!("{kind}-failed"), &publisher.publish(&json(&[kind, "--fail-at", last])), 1);
-        publisher.publish(&json(&[kind, "--crash-at", last]));
+        let late = steps.iter().find(|step| step.ends_with("health-check")).unwrap();
+        printed.add(&format!("{kind}-failed"), &publisher.publish(&json(&[kind, "--fail-at", late])), 1);
+        publisher.publish(&json(&[kind, "--crash-at", late]));
         printed.add(&format!("{kind}-resumed"), &publisher.publish(&json(&[kind, "--resume"])), 0);
     }
-    let command = publisher.user.command("publish", &json(&["nodejs"]));
-    let screen = interrupted(command, r#""type":"run_start""#);
-    printed.add("cancelled", &screen, 130);
+    printed.add("cancelled", &publish_cancel::cancelled(&publisher, "exec sleep 600", 2).screen, 130);
     printed.is_valid(&[], 10);
 }
 
