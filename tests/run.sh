@@ -59,6 +59,7 @@ part_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-
 part_test() {
   cargo build --locked --examples
   cargo build --locked --package step-machine --features cli --bin step-machine
+  need_jsonschema
   start_postgres
   find_prometheus
   STEP_MACHINE_UI=required cargo test --locked --all-features
@@ -86,6 +87,18 @@ part_msrv() {
 part_kept() {
   git rev-parse --git-dir >/dev/null 2>&1 || return 0
   git diff --exit-code -- docs Cargo.lock tests/ui tests/integration/fixtures tests/integration/workflows
+}
+
+# A validator of JSON Schema that is not ours, in an environment of its own.
+need_jsonschema() {
+  [ -z "${STEP_MACHINE_TEST_PYTHON:-}" ] || return 0
+  local packages=(jsonschema==4.26.0 rfc3339-validator==0.1.4) root=target/tools/jsonschema-4.26.0
+  if ! "$root/bin/python" -c 'import jsonschema, rfc3339_validator' 2>/dev/null; then
+    rm -rf "$root"
+    python3 -m venv "$root" && "$root/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}" ||
+      fail "${packages[*]} could not be installed; name a Python that has them in STEP_MACHINE_TEST_PYTHON"
+  fi
+  export STEP_MACHINE_TEST_PYTHON=$PWD/$root/bin/python
 }
 
 # A real server for the tests of the journal in PostgreSQL, on a free port of the loopback. A test that kills its server

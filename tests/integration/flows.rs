@@ -28,6 +28,8 @@ mod drives;
 mod kept;
 #[cfg(unix)]
 mod killed;
+#[cfg(unix)]
+mod pipe;
 mod provision;
 mod publish;
 #[cfg(unix)]
@@ -35,3 +37,4 @@ mod publish_cancel;
 mod publish_failure;
 pub(crate) mod publisher;
 pub(crate) mod user;
+mod validated;

@@ -13,9 +13,10 @@ pub struct ChannelObserver {
 
 /// An observer and the end where its events come out, in order, on any thread.
 ///
-/// The channel has no bound: the run never waits for the reader, and events that nobody takes stay in memory. A
-/// receiver that is dropped ends it; the run goes on. The receiver's iteration ends with the run: when it finishes, or when
-/// its failure, which may still be rolled back, is dropped or turned into its context.
+/// The channel has no bound: the run never waits for the reader, and events that nobody takes stay in memory; a
+/// [`channel_bounded`](super::channel_bounded) has a bound. A receiver that is dropped ends it; the run goes on. The
+/// receiver's iteration ends with the run: when it finishes, or when its failure, which may still be rolled back, is
+/// dropped or turned into its context.
 ///
 /// # Examples
 ///

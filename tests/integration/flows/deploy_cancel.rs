@@ -13,7 +13,7 @@ use super::deploy_site::{deployed, is_valid, names, nothing_runs, runs};
 use super::user::{Screen, User, eventually};
 
 /// Deploys a version whose service takes `seconds`, and presses Ctrl-C so often while it does.
-fn cancelled(user: &User, seconds: u8, times: usize, arguments: &[&str]) -> Screen {
+pub(super) fn cancelled(user: &User, seconds: u8, times: usize, arguments: &[&str]) -> Screen {
     assert_eq!(user.deploy(&["release", "2.0.0", "--warm-up", &seconds.to_string()]).code, Some(0));
     let mut child =
         user.command("deploy", &[&["shop", "2.0.0", "--format", "json"], arguments].concat()).spawn().unwrap();

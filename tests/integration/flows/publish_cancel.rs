@@ -10,7 +10,7 @@ use super::publisher::{Publisher, Told};
 use super::user::{Screen, eventually, path_with};
 
 /// Publishes with a `git` that says when it is there and then does `what`, and presses Ctrl-C then: `times` times.
-fn cancelled(publisher: &Publisher, what: &str, times: usize) -> Told {
+pub(super) fn cancelled(publisher: &Publisher, what: &str, times: usize) -> Told {
     let repository = publisher.repository();
     let tools = publisher.work.path().join("tools");
     fs::create_dir(&tools).unwrap();
