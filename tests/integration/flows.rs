@@ -28,6 +28,8 @@ mod drives;
 mod kept;
 #[cfg(unix)]
 mod killed;
+#[cfg(unix)]
+mod metrics;
 mod provision;
 mod publish;
 #[cfg(unix)]
