@@ -29,6 +29,8 @@ mod kept;
 #[cfg(unix)]
 mod killed;
 #[cfg(unix)]
+mod metrics;
+#[cfg(unix)]
 mod pipe;
 mod provision;
 mod publish;
