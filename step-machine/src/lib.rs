@@ -82,6 +82,7 @@
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
 //! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
+//! - `cli`: the command `step-machine`, which looks into a journal from outside.
 
 mod book;
 mod context;
