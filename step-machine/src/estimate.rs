@@ -153,7 +153,7 @@ fn median_of(runs: &[Took], index: usize) -> Option<f64> {
     spans.sort_unstable();
     let middle = spans.len() / 2;
     let upper = *spans.get(middle)?;
-    let lower = if spans.len() % 2 == 0 { spans[middle - 1] } else { upper };
+    let lower = if spans.len().is_multiple_of(2) { spans[middle - 1] } else { upper };
     Some(f64::midpoint(float(lower), float(upper)))
 }
 

@@ -86,6 +86,7 @@
 //! - `metrics`: [`observe::Metrics`], counters, histograms and gauges of the crate `metrics`.
 //! - `resources`: [`Runner::measure_resources`], what each step took of processor and memory.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
+//! - `cli`: the command `step-machine`, which looks into a journal from outside.
 
 mod book;
 mod context;

@@ -160,7 +160,7 @@ impl Opening {
     ) -> Result<Box<Recorder>, JournalError> {
         if let (true, Some(journal)) = (self.wants_forecast, &self.watch.journal) {
             // Asked with the first event, so that a replay never does.
-            self.watch.forecast = Some(Forecast::of(history::ask(journal.clone(), plan.clone())));
+            self.watch.forecast = Some(Box::new(Forecast::of(history::ask(journal.clone(), plan.clone()))));
         }
         let has_to_be_kept = self.start == Start::Kept || self.retry_from().is_some();
         match (found.state, self.id.clone()) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::float_cmp, reason = "a test stops where it cannot go on")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
@@ -164,7 +165,7 @@ fn the_events_of_a_run_tell_what_its_steps_took() {
         progress: None,
     };
     let started = |plan: Plan| {
-        let start = RunStart { plan: plan.into(), parent: None, forked: None, labels: Default::default(), input: None };
+        let start = RunStart { plan: plan.into(), parent: None, forked: None, labels: BTreeMap::new(), input: None };
         event(Kind::RunStart(Box::new(start)))
     };
     let worked = event(ended(0, StepStatus::Completed, 2, 5));

@@ -20,8 +20,8 @@ pub(crate) enum Forecast {
 }
 
 impl Forecast {
-    pub(crate) fn of(asked: Pin<Box<dyn Future<Output = Option<Estimator>> + Send>>) -> Box<Self> {
-        Box::new(Self::Asked(Mutex::new(asked)))
+    pub(crate) fn of(asked: Pin<Box<dyn Future<Output = Option<Estimator>> + Send>>) -> Self {
+        Self::Asked(Mutex::new(asked))
     }
 
     /// Looks whether the journal has answered, and waits for nothing.

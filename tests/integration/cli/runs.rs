@@ -24,10 +24,10 @@ fn the_newest_comes_first_in_aligned_columns() {
     assert_eq!(
         desk().says(&["runs"]),
         "\
-RUN      WORKFLOW  STATUS       DONE  STEP    HEARD
-shop-10  release   rolled_back   20%  start  60 min
-web-2    release   failed        20%  start     2 h
-web-1    release   completed    100%  start     3 h
+RUN      WORKFLOW  STATUS       DONE  STEP   AGO
+shop-10  release   rolled_back   20%  start  60m
+web-2    release   failed        20%  start   2h
+web-1    release   completed    100%  start   3h
 "
     );
 }
@@ -77,12 +77,23 @@ fn a_run_whose_process_died_counts_as_stalled() {
 #[test]
 fn a_wide_table_is_cut_to_the_screen_but_never_an_id() {
     let desk = Desk::new();
-    let id = "a-run-with-a-very-long-name-that-somebody-has-thought-of";
-    Course::default().run(id, desk.journal(), &super::new_year());
-    let text = desk.says(&["runs"]);
-    assert!(text.contains(id), "{text}");
-    let mut wide = desk.command(&["runs"]);
-    wide.env("COLUMNS", "200");
-    let screen = crate::flows::user::Screen::of(wide);
-    screen.tells("release");
+    let id = "01a1fe11-d1ef-76f8-b01a-5af9b725c617";
+    let course = Course { start_fails: true, is_undone: true, ..Course::default() };
+    course.run(id, desk.journal(), &super::new_year());
+    let long = "a-run-with-a-very-long-name-that-somebody-has-thought-of-to-see-what-becomes-of-it";
+    let at = |columns: &str, arguments: &[&str]| {
+        let mut command = desk.command(arguments);
+        command.env("COLUMNS", columns);
+        crate::flows::user::Screen::of(command)
+    };
+    let narrow = at("72", &["runs"]);
+    narrow.tells(id);
+    assert!(narrow.stdout.lines().all(|line| line.chars().count() <= 72), "{narrow}");
+    Course::default().run(long, desk.journal(), &super::new_year());
+    at("40", &["runs"]).tells(long);
+    for what in [&["show", id, "--brief"][..], &["stats", "release"]] {
+        let screen = at("72", what);
+        let table = screen.stdout.lines().filter(|line| line.contains("fetch") || line.contains("start"));
+        assert!(table.clone().count() > 1 && table.clone().all(|line| line.chars().count() <= 72), "{screen}");
+    }
 }

@@ -11,7 +11,7 @@ use super::trouble::{CODES, OK, Outcome};
 const VARIABLES: [(&str, &str); 3] = [
     ("STEP_MACHINE_JOURNAL", "The journal, where \\-\\-journal does not name it."),
     ("STEP_MACHINE_SCHEMA", "Its schema in PostgreSQL, where \\-\\-schema does not name it."),
-    ("COLUMNS", "How wide tables may be; 80 without it."),
+    ("COLUMNS", "How wide tables may be, in place of the width of the terminal; 80 where there is neither."),
 ];
 
 pub(crate) fn completions(options: &Completions, out: &mut dyn Write) -> Outcome {

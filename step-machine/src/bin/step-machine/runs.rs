@@ -50,8 +50,8 @@ pub(crate) fn table(runs: &[RunSummary], now: SystemTime) -> Table {
         ("WORKFLOW", Fit::Cut),
         ("STATUS", Fit::Whole),
         ("DONE", Fit::Number),
-        ("STEP", Fit::Cut),
-        ("HEARD", Fit::Number),
+        ("STEP", Fit::First),
+        ("AGO", Fit::Number),
     ]);
     for run in runs {
         let status = if run.abandoned.is_some() { "abandoned" } else { run.status.as_str() };

@@ -10,12 +10,23 @@ use super::text::one_line;
 const WIDTH: usize = 80;
 
 /// The narrowest that a column is cut to.
-const LEAST: usize = 8;
+const LEAST: usize = 6;
 
 /// How wide lines may be.
 pub(crate) fn width() -> usize {
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    columns.filter(|&columns| columns >= 40).unwrap_or(WIDTH)
+    columns.or_else(terminal).filter(|&columns| columns >= 40).unwrap_or(WIDTH)
+}
+
+/// How wide the terminal is, where standard output is one.
+#[cfg(unix)]
+fn terminal() -> Option<usize> {
+    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col))
+}
+
+#[cfg(not(unix))]
+fn terminal() -> Option<usize> {
+    None
 }
 
 /// What a column does with its cells.
@@ -120,7 +131,7 @@ mod tests {
         table.row(["0123456789", "a-workflow-of-some-length", "what went wrong, at some length and more"]);
         assert_eq!(lines(&table, 200), [10, 25, 40]);
         assert_eq!(lines(&table, 60), [10, 23, 23]);
-        assert_eq!(lines(&table, 10), [10, 8, 8], "what cannot be cut stays");
+        assert_eq!(lines(&table, 10), [10, 6, 6], "what cannot be cut stays");
     }
 
     #[test]
@@ -128,7 +139,7 @@ mod tests {
         let mut table = Table::new(&[("STEP", Fit::Cut), ("", Fit::First)]);
         table.row(["a-step-of-some-length", "a remark of some more length than the step"]);
         assert_eq!(lines(&table, 60), [21, 37]);
-        assert_eq!(lines(&table, 25), [15, 8]);
+        assert_eq!(lines(&table, 25), [17, 6]);
     }
 
     #[test]

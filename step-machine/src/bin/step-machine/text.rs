@@ -18,14 +18,14 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
-/// How long ago, in one unit: `42 s`, `5 min`, `3 h`, `12 d`.
+/// How long ago, in one unit: `42s`, `5m`, `3h`, `12d`.
 pub(crate) fn ago(time: SystemTime, now: SystemTime) -> String {
     let seconds = now.duration_since(time).unwrap_or_default().as_secs();
     match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
     }
 }
 
@@ -64,7 +64,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let told: Vec<_> =
             [0, 119, 120, 7_199, 7_200, 172_800].map(|seconds| ago(now - Duration::from_secs(seconds), now)).into();
-        assert_eq!(told, ["0 s", "119 s", "2 min", "119 min", "2 h", "2 d"]);
-        assert_eq!(ago(now + Duration::from_secs(5), now), "0 s", "clocks differ");
+        assert_eq!(told, ["0s", "119s", "2m", "119m", "2h", "2d"]);
+        assert_eq!(ago(now + Duration::from_secs(5), now), "0s", "clocks differ");
     }
 }

@@ -68,8 +68,10 @@ impl Trouble {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::NoJournal | Self::Usage(_) => USAGE,
-            Self::NoRun(_) | Self::Ambiguous { .. } | Self::NoRuns(_) => NOT_FOUND,
-            Self::Journal(JournalError::NotFound { .. }) => NOT_FOUND,
+            Self::NoRun(_)
+            | Self::Ambiguous { .. }
+            | Self::NoRuns(_)
+            | Self::Journal(JournalError::NotFound { .. }) => NOT_FOUND,
             Self::Journal(JournalError::Owned { .. } | JournalError::Abandoned { .. }) => REFUSED,
             Self::NoFile(_) | Self::Journal(_) | Self::Illegal(..) | Self::Snapshot { .. } => UNREADABLE,
             Self::Output(_) | Self::Json(_) => FAILED,

@@ -34,9 +34,10 @@ fn trace(family: &[Kept]) -> Vec<Value> {
         let run = kept.state.run().to_string();
         let parent = kept.state.parent().and_then(|parent| {
             let outer = family.iter().position(|kept| *kept.state.run() == parent.run)?;
-            let of_step = attempts[outer].iter().filter(|attempt| !attempt.is_undo && attempt.step == parent.step.id());
+            let mut of_step =
+                attempts[outer].iter().filter(|attempt| !attempt.is_undo && attempt.step == parent.step.id());
             let begun = of_step.clone().rfind(|attempt| attempt.start <= kept.state.started_at());
-            Some(begun.or(of_step.last())?.id(&parent.run.to_string()))
+            Some(begun.or(of_step.next_back())?.id(&parent.run.to_string()))
         });
         spans.push(run_span(&trace, kept, parent));
         spans.extend(own.iter().map(|attempt| attempt.span(&trace, &run)));
