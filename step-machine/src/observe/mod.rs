@@ -7,7 +7,9 @@
 mod callbacks;
 mod channel;
 mod json_lines;
+mod plain_log;
 mod text;
+mod ticker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -15,6 +17,7 @@ use std::sync::Mutex;
 pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
+pub use plain_log::PlainLog;
 pub use text::{PlainText, TextLine, one_line};
 
 use crate::event::{

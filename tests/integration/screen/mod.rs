@@ -1,5 +1,6 @@
 //! What people see of a run: lines of text, and what is drawn on a terminal.
 
+mod log;
 mod script;
 mod text;
 

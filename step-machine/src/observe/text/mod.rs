@@ -26,7 +26,8 @@ use crate::workflow::SharedPlan;
 ///
 /// Most events are one line or none. A line has its [`Level`] and how deep its run is nested; whatever comes from
 /// outside, the lines of commands for one, has lost its escape codes and control characters. What a step tells while it
-/// runs stands on the line that it ends with, unless messages are wanted [`at_once`](Self::at_once).
+/// runs stands on the line that it ends with, unless messages are wanted [`at_once`](Self::at_once); warnings and errors
+/// are told at once in any case.
 ///
 /// # Examples
 ///
@@ -244,17 +245,17 @@ impl PlainText {
 
     fn step_update(&mut self, event: &Event, update: &StepUpdate) -> Option<TextLine> {
         let (message, level) = (update.message.as_deref()?, update.level.unwrap_or(Level::Info));
-        let (at_once, wanted) = (self.at_once, self.wants(level));
+        let is_bad = matches!(level, Level::Warning | Level::Error);
+        let (at_once, wanted) = (self.at_once || is_bad, self.wants(level));
         let told = self.told(event);
-        if at_once {
-            told.note(&update.step, level, message);
-            return wanted.then(|| told.line(level, '·', &update.step, None, one_line(message).into_owned()));
+        // What is for those who look for a fault is not for the line that a step ends with.
+        if !at_once && level != Level::Debug {
+            told.note(&update.step, message);
         }
-        // What is for those who look for a fault is not for the line of a step.
-        if level != Level::Debug {
-            told.note(&update.step, level, message);
-        }
-        None
+        let message = (at_once && wanted).then(|| one_line(message))?;
+        let (mark, text) = if is_bad { ('!', format!("{level}: {message}")) } else { ('·', message.into_owned()) };
+        told.hear(&update.step, &text);
+        Some(told.line(level, mark, &update.step, None, text))
     }
 
     fn step_retry(&mut self, event: &Event, retry: &StepRetry) -> Option<TextLine> {
@@ -267,21 +268,17 @@ impl PlainText {
     }
 
     fn step_end(&mut self, event: &Event, end: &StepEnd) -> Option<TextLine> {
-        let at_once = self.at_once;
         let told = self.told(event);
-        let news = told.finish(&end.step).filter(|_| !at_once).unwrap_or_default();
-        let has_warning = news.has_warning();
+        let news = told.finish(&end.step).unwrap_or_default().into_text();
         let attempts = (end.attempt > 1).then(|| format!("{} attempts", end.attempt));
-        let news = Some(news.into_text()).filter(|news| !news.is_empty()).into_iter().chain(attempts);
+        let news = Some(news).filter(|news| !news.is_empty()).into_iter().chain(attempts);
         let (mark, level, more) = words::ended(end, news.collect::<Vec<_>>().join(", "));
-        let level = if level == Level::Success && has_warning { Level::Warning } else { level };
         Some(told.line(level, mark, &end.step, Some(end.duration), more))
     }
 
     fn undo_end(&mut self, event: &Event, end: &UndoEnd) -> TextLine {
-        let at_once = self.at_once;
         let told = self.told(event);
-        let news = told.finish(&end.step).filter(|_| !at_once).unwrap_or_default();
+        let news = told.finish(&end.step).unwrap_or_default();
         let (mark, level, more) = words::undone(end, &news.into_text());
         told.line(level, mark, &end.step, Some(end.duration), more)
     }
@@ -324,5 +321,5 @@ impl PlainText {
 
 /// A line that is about the whole run.
 fn whole(level: Level, text: String) -> TextLine {
-    TextLine { level, depth: 0, head: None, more: text }
+    TextLine { level, depth: 0, head: None, origin: None, more: text }
 }

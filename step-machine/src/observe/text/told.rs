@@ -74,10 +74,10 @@ impl Told {
     }
 
     /// Keeps a message for the line that the step ends with.
-    pub(super) fn note(&mut self, step: &StepRef, level: Level, message: &str) {
+    pub(super) fn note(&mut self, step: &StepRef, message: &str) {
         if let Some(doing) = self.doing(step) {
             doing.heard.clear();
-            doing.news.add(level, message);
+            doing.news.add(message);
         }
     }
 
@@ -117,7 +117,7 @@ impl Told {
         took: Option<Duration>,
         more: String,
     ) -> TextLine {
-        TextLine { level, depth: self.depth, head: Some(self.head(mark, step, took)), more }
+        TextLine { level, depth: self.depth, head: Some(self.head(mark, step, took)), origin: None, more }
     }
 
     fn head(&self, mark: char, step: &StepRef, took: Option<Duration>) -> Head {
@@ -133,8 +133,10 @@ impl Told {
 
     /// `  3/9  | what a command wrote`
     pub(super) fn output(&self, level: Level, step: &StepRef, line: &str) -> TextLine {
-        let count = self.head(' ', step, None).count();
-        TextLine { level, depth: self.depth, head: None, more: format!("  {count}  | {line}") }
+        let head = self.head(' ', step, None);
+        let (count, depth) = (head.count(), self.depth);
+        let more = format!("  {count}  | {line}");
+        TextLine { level, depth, head: None, origin: Some((count, head.name)), more }
     }
 
     /// `    > 3/9  Install packages: curl  said`
@@ -144,7 +146,7 @@ impl Told {
         let name = name.unwrap_or_else(|| one_line(task).into_owned());
         let mut head = self.head(mark, step, None);
         head.name = format!("{}: {name}", head.name);
-        TextLine { level, depth: self.depth + 1, head: Some(head), more: said.to_owned() }
+        TextLine { level, depth: self.depth + 1, head: Some(head), origin: None, more: said.to_owned() }
     }
 
     pub(super) fn still(&self, doing: &Doing, now: Duration) -> TextLine {
