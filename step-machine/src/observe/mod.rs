@@ -8,6 +8,8 @@ mod callbacks;
 mod channel;
 mod json_lines;
 mod plain_log;
+#[cfg(feature = "progress")]
+mod progress;
 mod text;
 mod ticker;
 
@@ -18,6 +20,8 @@ pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
 pub use plain_log::PlainLog;
+#[cfg(feature = "progress")]
+pub use progress::{Drawing, ProgressBar};
 pub use text::{PlainText, TextLine, one_line};
 
 use crate::event::{

@@ -46,10 +46,7 @@ fn a_log_has_the_lines_of_the_run_and_their_times_where_wanted() {
     assert_kept("rich.txt", &logged(&rich(), |log| log));
     assert_kept("rich-debug.txt", &logged(&rich(), |log| log.level(Level::Debug)));
     let timed = logged(&rich(), |log| log.timestamps().level(Level::Warning));
-    assert_eq!(
-        timed.lines().next().unwrap(),
-        "2026-01-01T00:00:00.020Z ! 1/6  Init  warning: the disk is nearly full"
-    );
+    assert_eq!(timed.lines().next().unwrap(), "2026-01-01T00:00:00.020Z ! 1/6  Init  warning: the disk is nearly full");
     let without = logged(&rich(), |log| log.level(Level::Warning));
     let stripped: Vec<_> = timed.lines().map(|line| line.split_once("Z ").unwrap().1).collect();
     assert_eq!(stripped, without.lines().collect::<Vec<_>>());

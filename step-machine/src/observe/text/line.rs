@@ -32,6 +32,11 @@ pub(in crate::observe) struct Head {
 }
 
 impl TextLine {
+    #[cfg(feature = "progress")]
+    pub(in crate::observe) fn blank() -> Self {
+        Self { level: Level::Info, depth: 0, head: None, origin: None, more: String::new() }
+    }
+
     /// How much it matters.
     pub fn level(&self) -> Level {
         self.level

@@ -12,6 +12,10 @@ use std::time::Duration;
 pub use clean::one_line;
 pub use line::TextLine;
 pub(in crate::observe) use line::matters;
+#[cfg(feature = "progress")]
+pub(in crate::observe) use line::{Head, paint, seconds};
+#[cfg(feature = "progress")]
+pub(in crate::observe) use told::{Doing, Task};
 use told::{Told, Undone};
 
 use crate::event::{
@@ -55,7 +59,7 @@ use crate::workflow::SharedPlan;
 #[derive(Debug)]
 pub struct PlainText {
     /// The run, and those that are nested in it.
-    runs: Vec<Told>,
+    pub(super) runs: Vec<Told>,
     /// What was done before this process went on with it.
     before: HashMap<RunId, RunState>,
     level: Level,
@@ -63,7 +67,7 @@ pub struct PlainText {
     /// How much the lines of commands matter.
     output: Level,
     /// When the last event came, in time since the Unix epoch.
-    now: Duration,
+    pub(super) now: Duration,
 }
 
 impl Default for PlainText {
@@ -96,6 +100,11 @@ impl PlainText {
     #[must_use]
     pub fn with_output(self) -> Self {
         Self { output: Level::Info, ..self }
+    }
+
+    #[cfg(feature = "progress")]
+    pub(super) fn without_output(self) -> Self {
+        Self { output: Level::Debug, ..self }
     }
 
     /// Tells what was done before too, where a run goes on: these are the run and those nested in it, as their journal had
@@ -244,6 +253,9 @@ impl PlainText {
     }
 
     fn step_update(&mut self, event: &Event, update: &StepUpdate) -> Option<TextLine> {
+        if let Some(fraction) = update.fraction {
+            self.told(event).advance(&update.step, fraction);
+        }
         let (message, level) = (update.message.as_deref()?, update.level.unwrap_or(Level::Info));
         let is_bad = matches!(level, Level::Warning | Level::Error);
         let (at_once, wanted) = (self.at_once || is_bad, self.wants(level));
@@ -259,11 +271,11 @@ impl PlainText {
     }
 
     fn step_retry(&mut self, event: &Event, retry: &StepRetry) -> Option<TextLine> {
-        let wanted = self.wants(Level::Warning);
+        let (wanted, next) = (self.wants(Level::Warning), self.now + retry.delay);
         let told = self.told(event);
         let attempts = told.plan.step(retry.step.id()).and_then(|step| step.retry).map(|retry| retry.attempts);
         let text = words::retry(retry, attempts);
-        told.wait(&retry.step, &text);
+        told.wait(&retry.step, next, &words::awaited(retry, attempts));
         wanted.then(|| told.line(Level::Warning, '↻', &retry.step, None, text))
     }
 
@@ -298,10 +310,11 @@ impl PlainText {
     }
 
     fn task_update(&mut self, event: &Event, update: &TaskUpdate) -> Option<TextLine> {
-        let message = update.message.as_deref()?;
-        let wanted = self.at_once && self.wants(Level::Debug);
+        let (message, wanted) = (update.message.as_deref(), self.at_once && self.wants(Level::Debug));
         let told = self.told(event);
-        wanted.then(|| told.task(Level::Debug, '·', &update.step, &update.task, &one_line(message)))
+        told.task_moves(&update.step, &update.task, update.fraction, message);
+        let message = message.filter(|_| wanted)?;
+        Some(told.task(Level::Debug, '·', &update.step, &update.task, &one_line(message)))
     }
 
     fn task_end(&mut self, event: &Event, end: &TaskEnd) -> Option<TextLine> {
