@@ -176,7 +176,7 @@ impl<W: Write + Send> Page<W> {
         let text = if self.colors { line.painted() } else { line.to_string() };
         // What no event says is said now.
         let at = if event.is_some() { self.at } else { self.at + self.heard.elapsed() };
-        let time = self.timestamps.then(|| format!("{} ", humantime::format_rfc3339_millis(at))).unwrap_or_default();
+        let time = if self.timestamps { format!("{} ", humantime::format_rfc3339_millis(at)) } else { String::new() };
         let written = match &mut self.groups {
             None => format!("{time}{text}\n"),
             Some(groups) => groups.line(line, event, &time, &text),

@@ -3,17 +3,17 @@
 mod canvas;
 mod layout;
 mod row;
+mod state;
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use canvas::Canvas;
 use console::Term;
-use layout::{Sheet, Whole};
+use state::State;
 
-use super::text::TextLine;
 use super::ticker::Ticker;
 use super::{Observer, PlainLog, PlainText};
 use crate::event::{Event, Kind, Level};
@@ -24,9 +24,6 @@ use crate::time::{Clock, SystemClock};
 
 /// How often the live lines are drawn.
 const TICK: Duration = Duration::from_millis(100);
-
-/// How many lines may wait for the terminal; of what commands write, the oldest are left out where there are more.
-const WAITING: usize = 10_000;
 
 type Size = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
 
@@ -81,23 +78,6 @@ struct Live {
     ticker: Option<Ticker>,
 }
 
-/// What there is to draw.
-#[derive(Debug)]
-struct State {
-    text: PlainText,
-    whole: Whole,
-    /// Lines that are to stay, and are not drawn yet.
-    waiting: Vec<TextLine>,
-    left_out: usize,
-    /// The last line of each step of the whole run.
-    ends: Option<Vec<(usize, TextLine)>>,
-    level: Level,
-    frame: usize,
-    /// When the last event was seen.
-    heard: Instant,
-    is_over: bool,
-}
-
 impl fmt::Debug for ProgressBar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProgressBar").field("is_live", &matches!(self.page, Page::Live(_))).finish_non_exhaustive()
@@ -142,17 +122,7 @@ impl ProgressBar {
         size: impl Fn() -> (u16, u16) + Send + Sync + 'static,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let state = State {
-            text: PlainText::new().with_output(),
-            whole: Whole::default(),
-            waiting: Vec::new(),
-            left_out: 0,
-            ends: None,
-            level: Level::Info,
-            frame: 0,
-            heard: clock.instant(),
-            is_over: false,
-        };
+        let state = State::new(clock.instant());
         Self {
             page: Page::Live(Live {
                 state: Arc::new(Mutex::new(state)),
@@ -194,22 +164,17 @@ impl ProgressBar {
             let text = text.level(least);
             if least == Level::Debug { text.at_once() } else { text }
         };
-        self.with(
-            |live| {
-                live.with_text(change);
-                lock(&live.state).level = least;
-            },
-            |log| log.level(least),
-        )
+        self.with(|live| live.with_text(change), |log| log.level(least))
     }
 
-    /// Whether the lines that commands write are shown above, which they are unless it is said; otherwise only the last one
-    /// is, beside its step.
+    /// Whether the lines that commands write are shown above, which they are on a terminal unless it is said; otherwise only
+    /// the last one is, beside its step.
     #[must_use]
     pub fn output(self, output: bool) -> Self {
-        match output {
-            true => self.with_text(PlainText::with_output, PlainLog::output),
-            false => self.with_text(PlainText::without_output, |log| log),
+        if output {
+            self.with_text(PlainText::with_output, PlainLog::output)
+        } else {
+            self.with_text(PlainText::without_output, |log| log)
         }
     }
 
@@ -288,88 +253,6 @@ impl Pen {
         let mut canvas = lock(&self.canvas);
         let (settled, live) = lock(&self.state).take(columns, rows, self.colors, self.clock.instant());
         canvas.draw(&settled, live);
-    }
-}
-
-impl State {
-    fn take(&mut self, columns: u16, rows: u16, colors: bool, now: Instant) -> (Vec<String>, Vec<String>) {
-        let (columns, rows) = (if columns == 0 { 80 } else { columns }, if rows == 0 { 24 } else { rows });
-        let now = self.text.now + now.saturating_duration_since(self.heard);
-        let sheet = Sheet {
-            // The last column stays free: a terminal may wait there with the end of the line.
-            width: usize::from(columns).saturating_sub(1).max(1),
-            height: usize::from(rows).saturating_sub(1).max(1),
-            colors,
-            now,
-            frame: self.frame,
-        };
-        self.frame = self.frame.wrapping_add(1);
-        let mut settled = Vec::new();
-        if self.left_out > 0 {
-            settled.push(format!("… {} lines are left out", std::mem::take(&mut self.left_out)));
-        }
-        settled.extend(self.waiting.drain(..).map(|line| layout::settled(sheet, &line)));
-        let live = if self.is_over { Vec::new() } else { layout::live(sheet, &self.text, &self.whole) };
-        (settled, live)
-    }
-
-    fn event(&mut self, event: &Event, is_whole: bool, now: Instant) {
-        self.heard = now;
-        let lines = self.text.lines(event);
-        if is_whole {
-            self.follow(event);
-        }
-        for line in lines {
-            if let (true, Some(ends), Some(head)) = (is_whole, &mut self.ends, &line.head)
-                && head.took.is_some()
-            {
-                ends.retain(|(number, _)| *number != head.number);
-                ends.push((head.number, line.clone()));
-            }
-            self.wait(line);
-        }
-        if let (true, Kind::RunEnd(_)) = (is_whole, &event.kind) {
-            self.sum_up();
-        }
-    }
-
-    /// How far the whole is.
-    fn follow(&mut self, event: &Event) {
-        match &event.kind {
-            Kind::RunStart(_) => self.whole.begun = self.text.now,
-            Kind::RunResume(resume) => {
-                (self.whole.begun, self.whole.goes_back) = (self.text.now, resume.rollback);
-                self.is_over = false;
-            }
-            Kind::UndoStart(_) => self.whole.goes_back = true,
-            Kind::RunEnd(_) => self.is_over = true,
-            _ => {}
-        }
-        if let Some(progress) = &event.progress {
-            self.whole.progress = Some(progress.clone());
-            self.whole.told = self.text.now;
-        }
-    }
-
-    fn wait(&mut self, line: TextLine) {
-        if self.waiting.len() >= WAITING
-            && let Some(oldest) = self.waiting.iter().position(|line| line.origin.is_some())
-        {
-            self.waiting.remove(oldest);
-            self.left_out += 1;
-        }
-        self.waiting.push(line);
-    }
-
-    /// One line for each step, above that of the end.
-    fn sum_up(&mut self) {
-        let Some(ends) = &mut self.ends else { return };
-        let mut ends = std::mem::take(ends);
-        ends.sort_by_key(|(number, _)| *number);
-        let end = self.waiting.pop();
-        self.waiting.push(TextLine::blank());
-        self.waiting.extend(ends.into_iter().map(|(_, line)| line).chain(end));
-        self.ends = Some(Vec::new());
     }
 }
 

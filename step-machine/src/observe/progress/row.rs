@@ -1,7 +1,9 @@
 //! One row of a terminal, filled from the left until it is full.
 
-use console::measure_text_width;
-use unicode::cut;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use console::{measure_text_width, truncate_str};
 
 /// A row that never gets wider than there is room.
 pub(super) struct Row {
@@ -43,7 +45,9 @@ impl Row {
             Ink::Green => Some("32"),
         };
         match code {
-            Some(code) => self.text.push_str(&format!("\u{1b}[{code}m{text}\u{1b}[0m")),
+            Some(code) => {
+                let _ = write!(self.text, "\u{1b}[{code}m{text}\u{1b}[0m");
+            }
             None => self.text.push_str(&text),
         }
         self
@@ -66,16 +70,11 @@ impl Row {
     }
 }
 
-mod unicode {
-    use console::{measure_text_width, truncate_str};
-    use std::borrow::Cow;
-
-    /// A text that is too wide ends in `…`.
-    pub(in super::super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
-        match width {
-            0 => Cow::Borrowed(""),
-            _ if measure_text_width(text) <= width => Cow::Borrowed(text),
-            _ => truncate_str(text, width, "…"),
-        }
+/// A text that is too wide ends in `…`.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    match width {
+        0 => Cow::Borrowed(""),
+        _ if measure_text_width(text) <= width => Cow::Borrowed(text),
+        _ => truncate_str(text, width, "…"),
     }
 }

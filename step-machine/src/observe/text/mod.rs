@@ -15,7 +15,8 @@ pub(in crate::observe) use line::matters;
 #[cfg(feature = "progress")]
 pub(in crate::observe) use line::{Head, paint, seconds};
 #[cfg(feature = "progress")]
-pub(in crate::observe) use told::{Doing, Task};
+pub(in crate::observe) use told::{Doing, Task, Told, Undone};
+#[cfg(not(feature = "progress"))]
 use told::{Told, Undone};
 
 use crate::event::{
@@ -150,7 +151,7 @@ impl PlainText {
             Kind::StepStart(start) => self.step_start(event, start),
             Kind::StepUpdate(update) => self.step_update(event, update),
             Kind::StepRetry(retry) => self.step_retry(event, retry),
-            Kind::StepEnd(end) => self.step_end(event, end),
+            Kind::StepEnd(end) => Some(self.step_end(event, end)),
             Kind::Stdout(line) | Kind::Stderr(line) => self.output(event, line),
             Kind::TaskStart(start) => self.task_start(event, start),
             Kind::TaskUpdate(update) => self.task_update(event, update),
@@ -279,13 +280,13 @@ impl PlainText {
         wanted.then(|| told.line(Level::Warning, '↻', &retry.step, None, text))
     }
 
-    fn step_end(&mut self, event: &Event, end: &StepEnd) -> Option<TextLine> {
+    fn step_end(&mut self, event: &Event, end: &StepEnd) -> TextLine {
         let told = self.told(event);
         let news = told.finish(&end.step).unwrap_or_default().into_text();
         let attempts = (end.attempt > 1).then(|| format!("{} attempts", end.attempt));
         let news = Some(news).filter(|news| !news.is_empty()).into_iter().chain(attempts);
         let (mark, level, more) = words::ended(end, news.collect::<Vec<_>>().join(", "));
-        Some(told.line(level, mark, &end.step, Some(end.duration), more))
+        told.line(level, mark, &end.step, Some(end.duration), more)
     }
 
     fn undo_end(&mut self, event: &Event, end: &UndoEnd) -> TextLine {

@@ -110,7 +110,7 @@ pub(super) fn run_ended(end: &RunEnd, took: Duration) -> (Level, String) {
         }
         (RunStatus::RolledBack, ..) => (Level::Error, format!("failed{at} and rolled back after {took}")),
         (RunStatus::Stuck, ..) => (Level::Error, format!("{what}{at} and stuck after {took}: not all was undone")),
-        (_, ..) => (Level::Error, format!("failed{at} after {took}")),
+        _ => (Level::Error, format!("failed{at} after {took}")),
     }
 }
 
