@@ -10,8 +10,12 @@ mod json_lines;
 mod live;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod plain_log;
+#[cfg(feature = "progress")]
+mod progress;
 mod scope;
 mod text;
+mod ticker;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -27,6 +31,9 @@ pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
 pub use live::{Broadcast, BroadcastObserver, Lagged, Subscription, Told, broadcast, channel_bounded};
+pub use plain_log::PlainLog;
+#[cfg(feature = "progress")]
+pub use progress::{Drawing, ProgressBar};
 pub use scope::Scope;
 pub(crate) use scope::{Scoped, Scopes};
 pub use text::{PlainText, TextLine, one_line};

@@ -1,6 +1,9 @@
 //! What people see of a run: lines of text, and what is drawn on a terminal.
 
+mod bar;
+mod log;
 mod script;
+mod terminal;
 mod text;
 
 use std::path::Path;

@@ -43,7 +43,8 @@ fn every_line_has_its_level_and_depth() {
         (line.level(), line.depth())
     };
     assert_eq!(of("w: 6 steps"), (Level::Info, 0));
-    assert_eq!(of("✓ 1/6"), (Level::Warning, 0), "what it told has a warning in it");
+    assert_eq!(of("! 1/6  Init  warning: the disk"), (Level::Warning, 0));
+    assert_eq!(of("✓ 1/6"), (Level::Success, 0));
     assert_eq!(of("✓ 1/2  Find"), (Level::Success, 1));
     assert_eq!(of("✗ 2/2  Fetch: Layer 2"), (Level::Warning, 2));
     assert_eq!(of("↻ 5/6"), (Level::Warning, 0));
