@@ -129,7 +129,7 @@ impl StepContext {
             return;
         }
         let (index, fraction) = (self.index, self::fraction(fraction));
-        self.link.write(|recorder| recorder.progress(index, None, fraction));
+        self.link.write(|recorder| recorder.record_fraction(index, None, fraction));
     }
 
     /// Tells people something.

@@ -70,7 +70,7 @@ impl Task {
     ///
     /// May be called as often as is convenient: see [`StepContext::progress`].
     pub fn progress(&mut self, fraction: f64) {
-        self.write(|recorder, task| recorder.progress(task.index, Some(&task.id), super::fraction(fraction)));
+        self.write(|recorder, task| recorder.record_fraction(task.index, Some(&task.id), super::fraction(fraction)));
     }
 
     /// Tells people something.

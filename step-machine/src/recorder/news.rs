@@ -63,7 +63,7 @@ impl Recorder {
     }
 
     /// Records how much of a step, or of a task of it, is done, or holds it back where that comes too fast.
-    pub(crate) fn progress(&mut self, index: usize, task: Option<&Text>, fraction: f64) {
+    pub(crate) fn record_fraction(&mut self, index: usize, task: Option<&Text>, fraction: f64) {
         if self.is_broken() || !self.state.steps()[index].is_active() {
             return;
         }
@@ -72,8 +72,7 @@ impl Recorder {
         let now = self.elapsed();
         // What is held back is told before the step ends, and that is not the short way.
         self.is_short = false;
-        let pace = self.pace;
-        let thinner = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(pace)));
+        let thinner = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(self.pace)));
         let Some(thinned) = thinner.admit(index, task, fraction, now) else { return };
         let kind = self.fraction_of(Due { step: index, task: task.cloned(), fraction, thinned });
         self.tell_held(now, &kind);

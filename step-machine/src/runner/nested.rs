@@ -223,7 +223,7 @@ impl Observer for Relay {
             _ => Map::new(),
         };
         match fraction {
-            Some(fraction) if metadata.is_empty() => recorder.progress(self.index, None, fraction),
+            Some(fraction) if metadata.is_empty() => recorder.record_fraction(self.index, None, fraction),
             None if metadata.is_empty() => return,
             fraction => {
                 let step = recorder.state().step_ref(self.index);
