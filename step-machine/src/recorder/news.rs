@@ -73,8 +73,8 @@ impl Recorder {
         // What is held back is told before the step ends, and that is not the short way.
         self.is_short = false;
         let pace = self.pace;
-        let thinner = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(pace)));
-        let Some(thinned) = thinner.admit(index, task, fraction, now) else { return };
+        let buckets = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(pace)));
+        let Some(thinned) = buckets.admit(index, task, fraction, now) else { return };
         let kind = self.fraction_of(Due { step: index, task: task.cloned(), fraction, thinned });
         self.tell_held(now, &kind);
         self.record_quietly_at(now, kind);
