@@ -36,7 +36,7 @@ enum Wanted {
 /// ```
 #[derive(Default)]
 pub struct Callbacks {
-    callbacks: Vec<(Wanted, Callback)>,
+    events: Vec<(Wanted, Callback)>,
     // Boxed, as few have any.
     status: Option<Box<Texts>>,
     verbose: Option<Box<Texts>>,
@@ -131,7 +131,7 @@ impl Callbacks {
     }
 
     fn with(mut self, wanted: Wanted, callback: impl FnMut(&Event) + Send + 'static) -> Self {
-        self.callbacks.push((wanted, Box::new(callback)));
+        self.events.push((wanted, Box::new(callback)));
         self
     }
 }
@@ -139,7 +139,7 @@ impl Callbacks {
 impl fmt::Debug for Callbacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts = [&self.status, &self.verbose].into_iter().flatten().map(|texts| texts.callbacks.len());
-        let callbacks = self.callbacks.len() + texts.sum::<usize>();
+        let callbacks = self.events.len() + texts.sum::<usize>();
         f.debug_struct("Callbacks").field("callbacks", &callbacks).finish_non_exhaustive()
     }
 }
@@ -148,7 +148,7 @@ impl Observer for Callbacks {
     fn event(&mut self, event: &Event) {
         let (step, run) = (step_status(event), run_status(event).filter(|run| self.run != Some(*run)));
         self.run = run.or(self.run);
-        for (wanted, callback) in &mut self.callbacks {
+        for (wanted, callback) in &mut self.events {
             let called = match wanted {
                 Wanted::Any => true,
                 Wanted::Type(wanted) => *wanted == event.event_type(),

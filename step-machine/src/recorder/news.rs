@@ -72,8 +72,9 @@ impl Recorder {
         let now = self.elapsed();
         // What is held back is told before the step ends, and that is not the short way.
         self.is_short = false;
-        let thinner = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(self.pace)));
-        let Some(thinned) = thinner.admit(index, task, fraction, now) else { return };
+        let pace = self.pace;
+        let buckets = self.thinner.get_or_insert_with(|| Box::new(Thinner::new(pace)));
+        let Some(thinned) = buckets.admit(index, task, fraction, now) else { return };
         let kind = self.fraction_of(Due { step: index, task: task.cloned(), fraction, thinned });
         self.tell_held(now, &kind);
         self.record_quietly_at(now, kind);

@@ -81,11 +81,11 @@ pub(crate) enum Scope<'a> {
 
 impl Bucket {
     /// How many were held back for good, where this one may be told now; otherwise it is held back.
-    fn admit(&mut self, pace: Pace, fraction: f64, now: u64, place: u64) -> Option<u64> {
+    fn admit(&mut self, pace: Pace, fraction: f64, now: u64, nth: u64) -> Option<u64> {
         let paid = self.paid.max(now);
         self.replaced += u64::from(self.held.take().is_some());
         if paid - now + pace.interval > pace.burst.saturating_mul(pace.interval) {
-            self.held = Some(Held { fraction, place });
+            self.held = Some(Held { fraction, place: nth });
             return None;
         }
         self.paid = paid + pace.interval;
@@ -138,10 +138,8 @@ impl Thinner {
         let lane = self.lanes.entry(step).or_default();
         let bucket = match task {
             None => &mut lane.own,
-            Some(task) => match lane.tasks.contains_key(task) {
-                true => lane.tasks.get_mut(task)?,
-                false => lane.tasks.entry(task.clone()).or_default(),
-            },
+            Some(task) if lane.tasks.contains_key(task) => lane.tasks.get_mut(task)?,
+            Some(task) => lane.tasks.entry(task.clone()).or_default(),
         };
         bucket.admit(self.pace, fraction, now, self.count)
     }

@@ -16,9 +16,12 @@ use super::{deploy_cancel, publish_cancel};
 const VARIABLE: &str = "STEP_MACHINE_TEST_PYTHON";
 
 fn python() -> PathBuf {
-    std::env::var_os(VARIABLE).map(PathBuf::from).unwrap_or_else(|| {
-        panic!("{VARIABLE} names no Python that has jsonschema and rfc3339-validator; tests/run.sh installs one: tests/run.sh test")
-    })
+    let named = std::env::var_os(VARIABLE);
+    assert!(
+        named.is_some(),
+        "{VARIABLE} names no Python that has jsonschema and rfc3339-validator; `tests/run.sh test` installs one"
+    );
+    named.unwrap_or_default().into()
 }
 
 /// What runs printed, each in a file.

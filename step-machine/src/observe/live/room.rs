@@ -81,7 +81,9 @@ impl Room {
         let waiting = std::mem::take(&mut inside.waiting);
         drop(inside);
         // Out of the lock: waking may run code of others.
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        for (_, waker) in waiting {
+            waker.wake();
+        }
     }
 
     /// What comes next for a reader: `None` at the end, and an error where nothing is there yet; then `waker` is woken
@@ -142,7 +144,6 @@ impl Inside {
         let news = if has_missed { None } else { index(place.passed.missed, self.gone.missed) };
         let news = news.and_then(|at| self.news.get(at));
         match (critical, news) {
-            (None, None) => None,
             (Some((at, event)), news) if news.is_none_or(|(news, _)| at < news) => {
                 let event = event.clone();
                 place.critical += 1;
@@ -160,7 +161,7 @@ impl Inside {
                 }
                 Some(Told::Event(event))
             }
-            (Some(_), None) => None,
+            (_, None) => None,
         }
     }
 }

@@ -120,9 +120,11 @@ fn what_was_read_of_a_bounded_channel_is_not_kept() {
     let mut weak = Vec::new();
     for seq in 1..=100 {
         observer.event(&event(seq, u8::try_from(seq % 6).unwrap()));
-        let Some(Told::Event(event)) = reader.try_next() else { panic!("{seq} is not there") };
-        weak.push(Arc::downgrade(&event));
+        if let Some(Told::Event(event)) = reader.try_next() {
+            weak.push(Arc::downgrade(&event));
+        }
     }
+    assert_eq!(weak.len(), 100);
     assert!(weak.iter().all(|event| event.upgrade().is_none()));
 }
 
