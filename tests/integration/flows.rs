@@ -34,4 +34,4 @@ mod publish;
 mod publish_cancel;
 mod publish_failure;
 mod publisher;
-mod user;
+pub(crate) mod user;
