@@ -125,6 +125,7 @@ fn a_step_that_tells_how_far_it_is_is_believed_the_more_the_further_it_is() {
         level: None,
         message: None,
         metadata: serde_json::Map::default(),
+        thinned: 0,
     };
     happen(&mut state, 20 * SECOND, &Kind::StepUpdate(Box::new(news)));
     // 20 s by itself, 80 s by the history.

@@ -2,6 +2,8 @@
 
 mod bar;
 mod log;
+#[cfg(unix)]
+mod pty;
 mod script;
 mod terminal;
 mod text;
