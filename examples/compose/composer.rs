@@ -296,11 +296,14 @@ impl Composer {
     /// Starts the services of the deployment before that do not run any more, and leads the requests to them.
     async fn bring_back(&self, before: &Deployed, cx: &mut StepContext) -> Result<(), ComposeError> {
         let services = Services::of(&self.place, &before.deployment);
-        let mut entry = None;
+        let (mut entry, mut restarted) = (None, 0);
         for service in &before.services {
             let port = match services.port(&service.name) {
                 Some(port) => port,
-                None => services.start(service).await?.address.port(),
+                None => {
+                    restarted += 1;
+                    services.start(service).await?.address.port()
+                }
             };
             entry = entry.or(service.is_routed.then_some(port));
         }
@@ -308,7 +311,8 @@ impl Composer {
             let led = router::lead(&self.place, &before.project, &before.deployment, port).await;
             led.map_err(|source| self.unrouted(source))?;
         }
-        cx.message(format!("{} answers again", before.deployment));
+        let how = if restarted > 0 { "answers again" } else { "goes on" };
+        cx.message(format!("{} {how}", before.deployment));
         Ok(())
     }
 

@@ -31,7 +31,7 @@ pub(crate) enum ComposeError {
     #[error("{} cannot be removed", shown(.folder))]
     #[step_error(kind = "worktree")]
     RemoveWorktree { folder: PathBuf, source: CommandError },
-    #[error("{}", shown(.path))]
+    #[error("{} is not valid", shown(.path))]
     #[step_error(kind = "validation", fatal)]
     Invalid { path: PathBuf, source: Invalid },
     #[error("the registry at {address} does not answer")]

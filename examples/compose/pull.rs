@@ -32,10 +32,9 @@ struct Image {
     task: Task,
 }
 
-/// How far all images are.
+/// How much came since when.
 struct Meter {
     done: u64,
-    total: u64,
     begun: Instant,
 }
 
@@ -45,11 +44,11 @@ impl Puller<'_> {
         fs::create_dir_all(&folder).at(&folder)?;
         let index = self.registry.index().await?;
         let images = self.missing(stack, &index, cx)?;
-        let total = images.iter().flat_map(|image| &image.missing).map(|layer| layer.size).sum();
-        let mut meter = Meter { done: 0, total, begun: Instant::now() };
+        let total: u64 = images.iter().flat_map(|image| &image.missing).map(|layer| layer.size).sum();
+        let mut meter = Meter { done: 0, begun: Instant::now() };
         cx.metadata("bytes", total);
         for mut image in images {
-            match self.pull_image(&mut image, &mut meter, cx).await {
+            match self.pull_image(&mut image, &mut meter).await {
                 Ok(()) => image.task.complete(),
                 Err(error) => {
                     image.task.fail(error.to_string());
@@ -83,7 +82,7 @@ impl Puller<'_> {
         Ok(images)
     }
 
-    async fn pull_image(&self, image: &mut Image, meter: &mut Meter, cx: &mut StepContext) -> Result<(), ComposeError> {
+    async fn pull_image(&self, image: &mut Image, meter: &mut Meter) -> Result<(), ComposeError> {
         let size: u64 = image.missing.iter().map(|layer| layer.size).sum();
         let mut pulled = 0;
         for layer in &image.missing {
@@ -94,9 +93,8 @@ impl Puller<'_> {
             while let Some(got) = download.piece().await.map_err(|error| self.broken(error))? {
                 (pulled, meter.done) = (pulled + got - before, meter.done + got - before);
                 before = got;
+                // The step is as far as its images are.
                 image.task.progress(share(pulled, size));
-                // Of all bytes, as images are not alike.
-                cx.progress(share(meter.done, meter.total));
                 meter.keep_to(self.bandwidth).await;
             }
             let found = download.finish().await.map_err(|error| self.broken(error))?;

@@ -72,7 +72,11 @@ impl Route {
 
 /// Leads the requests for `project` to `deployment`, in one move, and sees that there is a router.
 pub(crate) async fn lead(place: &Place, project: &str, deployment: &str, port: u16) -> io::Result<()> {
-    write(&place.route(project), &Route::to(project, deployment, port))?;
+    let (path, route) = (place.route(project), Route::to(project, deployment, port));
+    // What is as it should be is not touched.
+    if read_json::<Route>(&path).ok().as_ref() != Some(&route) {
+        write(&path, &route)?;
+    }
     ensure(place).await
 }
 
