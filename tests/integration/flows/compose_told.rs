@@ -193,7 +193,7 @@ fn a_line_says_how_far_it_is() {
 #[test]
 fn a_run_that_goes_on_is_told_to_the_same_files() {
     let shop = Shop::new();
-    let crashed = all_told(&shop, &["--crash-at", "starting", "--by", "eve"]);
+    let crashed = all_told(&shop, &["--crash-at", "starting:before", "--by", "eve"]);
     assert_eq!(crashed.screen.code, None, "{}", crashed.screen);
     let Told { screen, updates, audit } = all_told(&shop, &["--resume"]);
     assert_eq!(screen.code, Some(0), "{screen}");
