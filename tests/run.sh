@@ -59,6 +59,7 @@ part_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-
 part_test() {
   cargo build --locked --examples
   start_postgres
+  find_prometheus
   STEP_MACHINE_UI=required cargo test --locked --all-features
   stop_postgres
 }
@@ -146,22 +147,37 @@ postgres_bin() {
 }
 
 need_postgres() {
-  local sudo=()
   postgres_bin >/dev/null && return 0
-  command -v apt-get >/dev/null || fail "PostgreSQL is not on this machine; install its server, or name a server in STEP_MACHINE_TEST_POSTGRES"
+  install_package postgresql "or name a server in STEP_MACHINE_TEST_POSTGRES"
+}
+
+# Prometheus and its `promtool`, which read what the metrics are shown as. The tests start the server themselves.
+find_prometheus() {
+  [ -z "${STEP_MACHINE_TEST_PROMETHEUS:-}" ] || return 0
+  if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
+    install_package prometheus "or name the folder of its programs in STEP_MACHINE_TEST_PROMETHEUS"
+  fi
+  STEP_MACHINE_TEST_PROMETHEUS=$(dirname "$(command -v prometheus)")
+  export STEP_MACHINE_TEST_PROMETHEUS
+}
+
+# Installs a package of Debian, or says what else there is to do.
+install_package() {
+  local package=$1 otherwise=$2 sudo=()
+  local line="apt-get install -y --no-install-recommends $package"
+  command -v apt-get >/dev/null || fail "$package is not on this machine; install it, $otherwise"
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || fail "PostgreSQL is not on this machine; run as root: apt-get install -y --no-install-recommends postgresql"
+    command -v sudo >/dev/null || fail "$package is not on this machine; run as root: $line"
     sudo=(sudo -n)
   fi
-  "${sudo[@]}" apt-get install -y --no-install-recommends postgresql ||
-    { "${sudo[@]}" apt-get update && "${sudo[@]}" apt-get install -y --no-install-recommends postgresql; } ||
-    fail "PostgreSQL could not be installed; try: apt-get install -y --no-install-recommends postgresql"
+  "${sudo[@]}" $line || { "${sudo[@]}" apt-get update && "${sudo[@]}" $line; } ||
+    fail "$package could not be installed; try: $line"
 }
 
 # No process of a test may outlive it.
 leave_no_trace() {
   local left
-  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\." || true)
+  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\.|step-machine-prometheus" || true)
   [ -z "$left" ] || fail "processes are left: $left"
 }
 

@@ -81,6 +81,9 @@
 //! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
 //! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.
+//! - `tracing`: [`observe::Tracing`], spans and events of the crate `tracing`, also around the bodies of steps.
+//! - `metrics`: [`observe::Metrics`], counters, histograms and gauges of the crate `metrics`.
+//! - `resources`: [`Runner::measure_resources`], what each step took of processor and memory.
 //! - `schema`: [`schema::event_schema`], the JSON Schema of events.
 
 mod book;
@@ -104,6 +107,8 @@ pub mod private;
 pub mod process;
 mod recorder;
 mod report;
+#[cfg(feature = "resources")]
+mod resources;
 pub mod rule;
 mod run_id;
 #[cfg(feature = "runner")]

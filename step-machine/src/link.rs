@@ -30,6 +30,9 @@ pub(crate) struct Shared {
     /// Whether a journal keeps the run.
     #[cfg(feature = "runner")]
     pub(crate) is_kept: bool,
+    /// Whether an observer sees it.
+    #[cfg(feature = "runner")]
+    pub(crate) is_observed: bool,
     recorder: Mutex<Box<Recorder>>,
 }
 
@@ -52,6 +55,8 @@ impl Shared {
             stop,
             #[cfg(feature = "runner")]
             is_kept: recorder.is_kept(),
+            #[cfg(feature = "runner")]
+            is_observed: recorder.is_observed(),
             recorder: Mutex::new(recorder),
         })
     }

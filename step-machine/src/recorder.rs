@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::book::Book;
+#[cfg(feature = "resources")]
+use crate::event::StepUpdate;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, RunEnd, RunStatus};
 use crate::failure;
 use crate::journal::{Journal, JournalError, Lease};
-use crate::observe::{ObserverFault, Observers};
+use crate::observe::{ObserverFault, Observers, Scopes};
+#[cfg(feature = "resources")]
+use crate::resources::Meter;
 use crate::run_id::RunId;
 use crate::secret::{self, Secrecy};
 use crate::state::{RunState, Stamp};
@@ -25,6 +29,9 @@ pub(crate) struct Watch {
     pub(crate) journal: Option<Arc<dyn Journal>>,
     pub(crate) observers: Observers,
     pub(crate) secrecy: Secrecy,
+    /// Whether it is measured what the steps take.
+    #[cfg(feature = "resources")]
+    pub(crate) is_measured: bool,
 }
 
 impl Watch {
@@ -61,13 +68,15 @@ pub(crate) struct Recorder {
     base: u64,
     origin: Instant,
     fault: Fault,
-    /// No journal, and nothing has failed: then the usual transitions take the short way.
+    /// No journal, nothing is measured, and nothing has failed: then the usual transitions take the short way.
     is_short: bool,
     /// When something was last heard of each step, where somebody listens for silence.
     #[cfg(feature = "runner")]
     heard: Option<Box<[tokio::time::Instant]>>,
     // Boxed, as few runs have any.
     family: Option<Box<Family>>,
+    #[cfg(feature = "resources")]
+    meter: Option<Box<Meter>>,
 }
 
 /// The last states of nested runs, also of those that are nested in nested ones: the outermost run outlives them all.
@@ -95,11 +104,16 @@ impl Recorder {
     #[inline]
     pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
-        let Watch { clock, journal, observers, secrecy } = watch;
+        #[cfg(feature = "resources")]
+        let meter = watch.is_measured.then(Box::<Meter>::default);
+        let Watch { clock, journal, observers, secrecy, .. } = watch;
         let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
             origin: instant(clock.as_deref()),
+            #[cfg(feature = "resources")]
+            is_short: book.is_none() && meter.is_none(),
+            #[cfg(not(feature = "resources"))]
             is_short: book.is_none(),
             state,
             clock,
@@ -111,6 +125,8 @@ impl Recorder {
             #[cfg(feature = "runner")]
             heard: None,
             family: None,
+            #[cfg(feature = "resources")]
+            meter,
         })
     }
 
@@ -412,6 +428,29 @@ impl Recorder {
         self.family = Some(Box::new(Family { is_nested: true, nested }));
     }
 
+    /// Whether it is measured what the steps take.
+    #[cfg(all(feature = "resources", feature = "runner"))]
+    pub(crate) fn is_measured(&self) -> bool {
+        self.meter.is_some()
+    }
+
+    /// Measures from here on what a step takes, where that is asked for.
+    #[cfg(feature = "resources")]
+    pub(crate) fn begin_measure(&mut self, index: usize) {
+        if let Some(meter) = &mut self.meter {
+            meter.begin(index);
+        }
+    }
+
+    /// Tells what a step took that ends.
+    #[cfg(feature = "resources")]
+    pub(crate) fn end_measure(&mut self, index: usize) {
+        let Some(metadata) = self.meter.as_mut().and_then(|meter| meter.end(index)) else { return };
+        let step = self.state.step_ref(index);
+        let update = StepUpdate { step, fraction: None, level: None, message: None, metadata };
+        self.record_quietly(Kind::StepUpdate(Box::new(update)));
+    }
+
     /// Where the last states of nested runs are kept.
     #[cfg(feature = "runner")]
     pub(crate) fn nested(&mut self) -> Nested {
@@ -421,7 +460,25 @@ impl Recorder {
     /// Shows the observers what happens in a run that is nested in a step.
     #[cfg(feature = "runner")]
     pub(crate) fn relay(&mut self, event: &Event) {
-        self.observers.notify(event);
+        self.observers.show(event);
+    }
+
+    /// What the observers want the body to run inside of that begins in a run that is nested in a step.
+    #[cfg(feature = "runner")]
+    pub(crate) fn relay_scopes(&mut self, start: &Event) -> Option<Scopes> {
+        self.observers.scopes_of(start)
+    }
+
+    /// Whether anybody sees the run.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_observed(&self) -> bool {
+        !self.observers.is_empty()
+    }
+
+    /// What the observers want the body of a step to run inside of that has just begun.
+    #[inline]
+    pub(crate) fn take_scopes(&mut self, index: usize) -> Option<Scopes> {
+        if self.observers.has_scopes() { self.observers.take_scopes(self.state.plan(), index) } else { None }
     }
 
     #[cfg(feature = "runner")]

@@ -41,6 +41,8 @@ impl Recorder {
             return false;
         }
         let start = start(self.state(), index, step.attempts() + 1, step.is_interrupted());
+        #[cfg(feature = "resources")]
+        self.begin_measure(index);
         self.record_at(now, start)
     }
 
@@ -52,10 +54,7 @@ impl Recorder {
                 self.tell(|state| Kind::StepEnd(end(state, index, state.last_stamp().elapsed)));
                 true
             }
-            Err(now) => {
-                let end = end(self.state(), index, now);
-                self.record_at(now, Kind::StepEnd(end))
-            }
+            Err(now) => self.end_step_at(index, now, |_| {}),
         }
     }
 
@@ -115,6 +114,12 @@ impl Recorder {
 
     fn end_step(&mut self, index: usize, set: impl FnOnce(&mut StepEnd)) -> bool {
         let now = self.elapsed();
+        self.end_step_at(index, now, set)
+    }
+
+    fn end_step_at(&mut self, index: usize, now: u64, set: impl FnOnce(&mut StepEnd)) -> bool {
+        #[cfg(feature = "resources")]
+        self.end_measure(index);
         let mut end = end(self.state(), index, now);
         set(&mut end);
         self.record_at(now, Kind::StepEnd(end))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// The modules of the library from the bottom up. A module may use those before it, and itself.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     "sync",
     "time",
     "stop",
@@ -25,6 +25,7 @@ const LAYERS: [&str; 30] = [
     "failure",
     "secret",
     "book",
+    "resources",
     "recorder",
     "turn",
     "link",

@@ -67,4 +67,5 @@ mod secret_damage;
 mod semantics;
 mod sqlite;
 mod support;
+mod telemetry;
 mod validator;

@@ -15,6 +15,7 @@ use step_machine::{
 };
 
 use super::complain;
+use super::metrics::MetricsError;
 use super::crash::{Crash, Doomed};
 
 /// The journal, in the folder that a flow works in.
@@ -83,6 +84,9 @@ pub enum KeepError {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// The metrics of the run cannot be shown.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// There is no journal to look into.
     #[error("--resume needs the journal that the run was kept in, and --journal none says that there is none")]
     NoJournal,

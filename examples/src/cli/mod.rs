@@ -3,6 +3,7 @@
 mod crash;
 mod driven;
 mod keep;
+mod metrics;
 
 use std::error::Error;
 use std::fmt::Display;
@@ -15,6 +16,7 @@ use clap::{Args, ValueEnum};
 pub use crash::{CrashPoint, crash_point, step_path, step_paths};
 pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
 pub use keep::{History, KeepArgs, KeepError, Kept, Work, is_journal, remove_journal};
+pub use metrics::{MetricsArgs, MetricsError};
 use step_machine::event::RunStatus;
 use step_machine::observe::JsonLines;
 use step_machine::runner::{HandlerFor, Runner};
@@ -92,6 +94,8 @@ pub struct FlowArgs<W: Workflow + Clone> {
     pub fail_at: Option<W>,
     #[command(flatten)]
     keep: KeepArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Run this step again, and all that comes after it or needs it
     #[arg(long, value_name = "STEP-ID", requires = "resume", value_parser = step_id::<W>())]
     retry_from: Option<W>,
@@ -134,21 +138,25 @@ impl KeepArgs {
 }
 
 impl<W: Workflow + Clone> FlowArgs<W> {
-    /// Where the runs of this flow are kept, and which one goes on. `again` is what a person types to run the same with
+    /// Where the runs of this flow are kept, and which one goes on; from here on its metrics are shown. `again` is what a person types to run the same with
     /// other arguments.
     pub fn keep(&self, folder: &Path, again: &dyn Fn(&str) -> String) -> Result<Kept, KeepError> {
-        self.keep.keep(&Work { workflow: W::NAME, folder, again }, self.crash_at.as_ref())
+        let kept = self.keep.keep(&Work { workflow: W::NAME, folder, again }, self.crash_at.as_ref())?;
+        self.metrics.expose()?;
+        Ok(kept)
     }
 
     /// A machine that keeps and tells its run as the options say.
     pub fn machine(&self, kept: &Kept, machine: MachineBuilder<W>) -> MachineBuilder<W> {
         let machine = kept.machine(machine).observe(self.observer(kept));
+        let machine = self.metrics.observers().into_iter().fold(machine, MachineBuilder::observe);
         self.retry_from.clone().into_iter().fold(machine, MachineBuilder::retry_from)
     }
 
     /// A runner that keeps and tells its run as the options say.
     pub fn runner<'h, P: HandlerFor<W>>(&self, kept: &Kept, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
         let runner = kept.runner(runner).observe(self.observer(kept));
+        let runner = self.metrics.observers().into_iter().fold(runner, Runner::observe);
         self.retry_from.clone().into_iter().fold(runner, Runner::retry_from)
     }
 

@@ -1,5 +1,6 @@
 //! What a step's body may do: tell how far it is, what it finds, and ask who it is.
 
+mod scope;
 #[cfg(feature = "runner")]
 mod stop;
 mod task;

@@ -14,6 +14,7 @@ pub use order::{Done, End, Finished, RunsAt, Todo};
 use crate::context::StepContext;
 use crate::event::{RunStatus, Text};
 use crate::failure::StepError;
+use crate::observe::Scoped;
 use crate::recorder::Recorder;
 use crate::report::{Failure, Report, Unfinished};
 use crate::rule::Rule;
@@ -97,7 +98,7 @@ impl<W: Workflow, At> Machine<W, At> {
     {
         match self.enter(step) {
             Entry::Run(mut guard) => {
-                let result = body(guard.context());
+                let result = guard.context().run_body(body);
                 guard.complete(result)
             }
             Entry::Settled(settled) => settled.proceed(),
@@ -118,7 +119,10 @@ impl<W: Workflow, At> Machine<W, At> {
     {
         match self.enter(step) {
             Entry::Run(mut guard) => {
-                let result = body(guard.context()).await;
+                let result = match guard.context().take_scopes() {
+                    None => body(guard.context()).await,
+                    Some(scopes) => Scoped::new(scopes, Box::pin(body(guard.context()))).await,
+                };
                 guard.complete(result)
             }
             Entry::Settled(settled) => settled.proceed(),
@@ -163,7 +167,7 @@ impl<W: Workflow, At> Machine<W, At> {
         };
         let mut failed = 0;
         loop {
-            let error = match body(guard.context()) {
+            let error = match guard.context().run_body(&mut body) {
                 Err(error) => error,
                 done => return guard.complete(done),
             };
@@ -222,7 +226,11 @@ impl<W: Workflow, At> Machine<W, At> {
         };
         let mut failed = 0;
         loop {
-            let error = match body(guard.context()).await {
+            let result = match guard.context().take_scopes() {
+                None => body(guard.context()).await,
+                Some(scopes) => Scoped::new(scopes, Box::pin(body(guard.context()))).await,
+            };
+            let error = match result {
                 Err(error) => error,
                 done => return guard.complete(done),
             };
@@ -238,7 +246,7 @@ impl<W: Workflow, At> Machine<W, At> {
     }
 
     /// Begins `step` and leaves its body to the caller: the guard under [`step`](Self::step), for what does not fit a
-    /// closure.
+    /// closure. Nothing puts an observer's [`Scope`](crate::observe::Scope) around such a body.
     ///
     /// # Examples
     ///

@@ -7,18 +7,31 @@
 mod callbacks;
 mod channel;
 mod json_lines;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod scope;
+#[cfg(feature = "tracing")]
+mod tracing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
+#[cfg(feature = "tracing")]
+pub use self::tracing::Tracing;
 pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
+pub use scope::Scope;
+pub(crate) use scope::{Scoped, Scopes};
 
 use crate::event::{
-    Event, Kind, OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRetry, StepStart, StepUpdate, TaskEnd,
-    TaskStart, TaskUpdate, UndoEnd, UndoStart,
+    Event, Kind, OutputLine, RunEnd, RunResume, RunStart, Stalled, StepEnd, StepRef, StepRetry, StepStart, StepUpdate,
+    TaskEnd, TaskStart, TaskUpdate, UndoEnd, UndoStart,
 };
+use crate::workflow::Plan;
 
 /// Sees every event of a run once it is durable. All methods do nothing unless they are written.
 ///
@@ -90,6 +103,12 @@ pub trait Observer: Send {
 
     /// The run ended.
     fn run_end(&mut self, event: &Event, end: &RunEnd) {}
+
+    /// What the body runs inside of that `start` begins: an attempt at a step, or at undoing one. Asked right after the
+    /// event was shown; see [`Scope`].
+    fn scope(&mut self, start: &Event) -> Option<Box<dyn Scope>> {
+        None
+    }
 }
 
 /// An observer that is chosen when the program runs.
@@ -101,6 +120,10 @@ impl<O: Observer + ?Sized> Observer for Box<O> {
     fn event(&mut self, event: &Event) {
         // The methods of the types too: the outer ones of this impl do nothing.
         dispatch(&mut **self, event);
+    }
+
+    fn scope(&mut self, start: &Event) -> Option<Box<dyn Scope>> {
+        (**self).scope(start)
     }
 }
 
@@ -140,6 +163,8 @@ pub struct ObserverFault {
 #[derive(Default)]
 pub(crate) struct Observers {
     seats: Vec<Seat>,
+    /// The scopes of bodies that are about to run.
+    scopes: Vec<(StepRef, Scopes)>,
 }
 
 struct Seat {
@@ -147,12 +172,34 @@ struct Seat {
     observer: Mutex<Box<dyn Observer>>,
     name: String,
     panics: u64,
+    /// The panics of its scopes, which are elsewhere, where it gave any.
+    scope_panics: Option<Arc<AtomicU64>>,
+}
+
+impl Seat {
+    /// Calls the observer. One that panics may be left half-way, which only it can see: it is outside of the run's
+    /// state.
+    fn call<T>(&mut self, call: impl FnOnce(&mut dyn Observer) -> T) -> Option<T> {
+        let observer = self.observer.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let called = catch_unwind(AssertUnwindSafe(|| call(observer.as_mut())));
+        self.panics += u64::from(called.is_err());
+        called.ok()
+    }
+
+    fn scope(&mut self, start: &Event) -> Option<(Box<dyn Scope>, Arc<AtomicU64>)> {
+        let scope = self.call(|observer| observer.scope(start))??;
+        Some((scope, self.scope_panics.get_or_insert_default().clone()))
+    }
+
+    fn panics(&self) -> u64 {
+        self.panics + self.scope_panics.as_ref().map_or(0, |panics| panics.load(Ordering::Relaxed))
+    }
 }
 
 impl Observers {
     pub(crate) fn add(&mut self, observer: impl Observer + 'static) {
         let name = observer.name().to_owned();
-        self.seats.push(Seat { observer: Mutex::new(Box::new(observer)), name, panics: 0 });
+        self.seats.push(Seat { observer: Mutex::new(Box::new(observer)), name, panics: 0, scope_panics: None });
     }
 
     #[inline]
@@ -160,25 +207,68 @@ impl Observers {
         self.seats.is_empty()
     }
 
+    /// Shows an event of the run, and asks for the scope of the body that it begins.
     pub(crate) fn notify(&mut self, event: &Event) {
-        for seat in &mut self.seats {
-            let observer = seat.observer.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-            // An observer that panics may be left half-way, which only it can see: it is outside of the run's state.
-            if catch_unwind(AssertUnwindSafe(|| dispatch(observer.as_mut(), event))).is_err() {
-                seat.panics += 1;
-            }
+        if !self.scopes.is_empty() {
+            self.forget_scopes(event);
+        }
+        self.show(event);
+        if let Kind::StepStart(StepStart { step, .. }) | Kind::UndoStart(UndoStart { step, .. }) = &event.kind
+            && let Some(scopes) = self.scopes_of(event)
+        {
+            self.scopes.push((step.clone(), scopes));
         }
     }
 
+    /// Shows an event, also of a run that is nested in this one.
+    pub(crate) fn show(&mut self, event: &Event) {
+        for seat in &mut self.seats {
+            seat.call(|observer| dispatch(observer, event));
+        }
+    }
+
+    /// What the body runs inside of that `start` begins.
+    pub(crate) fn scopes_of(&mut self, start: &Event) -> Option<Scopes> {
+        Scopes::new(self.seats.iter_mut().filter_map(|seat| seat.scope(start)))
+    }
+
+    /// Drops the scopes of a body that never ran.
+    #[cold]
+    fn forget_scopes(&mut self, event: &Event) {
+        let begins_or_ends = matches!(
+            event.kind,
+            Kind::StepStart(_) | Kind::StepRetry(_) | Kind::StepEnd(_) | Kind::UndoStart(_) | Kind::UndoEnd(_)
+        );
+        match event.kind.step().filter(|_| begins_or_ends) {
+            Some(step) => self.scopes.retain(|(waiting, _)| waiting != step),
+            None if event.is_run_end() => self.scopes.clear(),
+            None => {}
+        }
+    }
+
+    /// Whether some body that is about to run has scopes.
+    #[inline]
+    pub(crate) fn has_scopes(&self) -> bool {
+        !self.scopes.is_empty()
+    }
+
+    /// The scopes of a step's body that runs next.
+    #[cold]
+    pub(crate) fn take_scopes(&mut self, plan: &Plan, step: usize) -> Option<Scopes> {
+        let at = self.scopes.iter().position(|(waiting, _)| waiting.find(plan) == Some(step))?;
+        Some(self.scopes.swap_remove(at).1)
+    }
+
     pub(crate) fn faults(&self) -> Vec<ObserverFault> {
-        let faulty = self.seats.iter().filter(|seat| seat.panics > 0);
-        faulty.map(|seat| ObserverFault { observer: seat.name.clone(), panics: seat.panics }).collect()
+        let faulty = self.seats.iter().filter(|seat| seat.panics() > 0);
+        faulty.map(|seat| ObserverFault { observer: seat.name.clone(), panics: seat.panics() }).collect()
     }
 }
 
 impl Drop for Observers {
     /// An observer that panics as it goes does not take the run with it.
     fn drop(&mut self) {
+        self.scopes.clear();
         for seat in self.seats.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(seat)));
         }

@@ -111,6 +111,25 @@ macro_rules! setters {
             self
         }
 
+        /// Measures what each step takes of processor and memory. Just before its end a step tells it to machines, under
+        /// the key `resources` of its metadata; runs that are nested in this one do the same. Needs the feature
+        /// `resources`, and outside of Unix records nothing.
+        ///
+        /// | Key | From the step's first start in this process to its end |
+        /// |---|---|
+        /// | `cpu_user_ms` `cpu_system_ms` | processor time of this process, in its own code and in the system's for it |
+        /// | `children_cpu_user_ms` `children_cpu_system_ms` | that of processes it started, which ended and were waited for |
+        /// | `peak_memory_bytes` | the most memory that this process has held at once so far, also before the step |
+        /// | `children_peak_memory_bytes` | the same of the largest of those other processes |
+        ///
+        /// The system counts for the process as a whole. So a step's numbers are its own where nothing else runs beside
+        /// it: with parallel steps, other runs or threads of the program each also has what the others took meanwhile.
+        #[cfg(feature = "resources")]
+        pub fn measure_resources(mut self) -> Self {
+            self.opening.watch.is_measured = true;
+            self
+        }
+
         /// Takes the times of events from `clock`. Waits, timeouts and deadlines of a runner are the runtime's in any
         /// case.
         pub fn clock(mut self, clock: impl $crate::time::Clock + 'static) -> Self {

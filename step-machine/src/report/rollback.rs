@@ -4,6 +4,7 @@ use super::Failure;
 use crate::context::{Phase, StepContext};
 use crate::event::{FailureRecord, Kind, RunResume, RunStatus, Text, UndoStatus};
 use crate::failure::{StepError, advice, error_record, failed_step, whole_text};
+use crate::observe::Scoped;
 use crate::policy::next_attempt;
 use crate::recorder::Recorder;
 use crate::state::RunState;
@@ -49,7 +50,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         for step in self.begin_rollback() {
             let mut tried = 0;
             while let Some((undo_step, mut cx)) = self.begin_undo(step) {
-                let result = undo(undo_step, &mut cx);
+                let result = cx.run_body(|cx| undo(undo_step, cx));
                 tried += 1;
                 if !self.end_undo(cx, result, Some(tried)) {
                     break;
@@ -69,7 +70,10 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     ) -> Self {
         for step in self.begin_rollback() {
             if let Some((undo_step, mut cx)) = self.begin_undo(step) {
-                let result = undo(undo_step, &mut cx).await;
+                let result = match cx.take_scopes() {
+                    None => undo(undo_step, &mut cx).await,
+                    Some(scopes) => Scoped::new(scopes, Box::pin(undo(undo_step, &mut cx))).await,
+                };
                 self.end_undo(cx, result, None);
             }
         }

@@ -21,6 +21,7 @@ use crate::failure::{Cause, StepError, cancelled};
 use crate::faults::{Fault, Faults};
 use crate::journal::Waiting;
 use crate::link::Shared;
+use crate::observe::Scoped;
 use crate::policy::next_attempt;
 use crate::stop::{Level, Stop};
 use crate::workflow::StepInfo;
@@ -147,6 +148,9 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
         }
         let limit = Limit::first(info.timeout.and_then(Limit::after), deadline);
         let mut body = body(W::run, handler, cx, terms.settings.faults.as_ref());
+        if shared.is_observed {
+            body = within(shared, index, body);
+        }
         // Most bodies of a quick run end at once, and need nothing that could cut them off.
         let ended = match poll_fn(|context| Poll::Ready(poll_body(&mut body, context))).await {
             Poll::Ready(ended) => {
@@ -269,6 +273,16 @@ pub(super) fn body<'a, H: Sync, T: Send + 'a, E: StepError>(
         }
         fault.after(result)
     })
+}
+
+/// A body inside of what the observers want around it, where they want something.
+#[inline(never)]
+pub(super) fn within<'a, T: 'a>(shared: &Shared, index: usize, body: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
+    let scopes = shared.lock().take_scopes(index);
+    match scopes {
+        None => body,
+        Some(scopes) => Box::pin(Scoped::new(scopes, body)),
+    }
 }
 
 /// Polls a body to its end: its panic is an error, and what cuts it off drops it.

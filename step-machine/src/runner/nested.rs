@@ -12,7 +12,7 @@ use crate::event::{Event, Kind, Parent, RunStatus, StepUpdate};
 use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
-use crate::observe::Observer;
+use crate::observe::{Observer, Scope};
 use crate::opening::Way;
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
@@ -149,6 +149,10 @@ fn hand_down(parent: &Shared, watch: &mut Watch) {
         watch.clock = recorder.own_clock();
     }
     watch.secrecy.inherit(recorder.secrecy());
+    #[cfg(feature = "resources")]
+    {
+        watch.is_measured |= recorder.is_measured();
+    }
 }
 
 /// The last run under `base` that was not taken back: its id, and its state if it began.
@@ -232,6 +236,11 @@ impl Observer for Relay {
         if recorder.is_broken() {
             self.stop.raise(Level::Finish);
         }
+    }
+
+    fn scope(&mut self, start: &Event) -> Option<Box<dyn Scope>> {
+        let scopes = self.parent.upgrade()?.lock().relay_scopes(start)?;
+        Some(Box::new(scopes))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Taking back what a run did.
 
-use super::attempt::{Ended, Limit, body, guarded, pause, said};
+use super::attempt::{Ended, Limit, body, guarded, pause, said, within};
 use super::drive::Drive;
 use super::handler::{Dispatch, HandlerFor};
 use crate::context::{Phase, StepContext};
@@ -86,6 +86,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let timeout = self.shared.plan.steps[index].timeout.and_then(Limit::after);
         let faults = self.terms.settings.faults.as_ref();
         let body = body(<P::Dispatch as Dispatch<_>>::undo, self.handler.handler(), &mut cx, faults);
+        let body = within(self.shared, index, body);
         guarded(body, &self.shared.stop, Limit::first(timeout, deadline)).await
     }
 
