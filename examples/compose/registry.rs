@@ -1,12 +1,12 @@
 //! The registry: a folder of images in layers, each by its checksum, and who asks it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -69,12 +69,13 @@ fn layer(registry: &Path, files: &[(&str, Vec<u8>)]) -> io::Result<Layer> {
 
 fn pack(folder: &Path, files: &[(&str, Vec<u8>)]) -> io::Result<Vec<u8>> {
     for (name, bytes) in files {
-        fs::write(folder.join(name), bytes)?;
+        let path = folder.join(name);
+        fs::write(&path, bytes)?;
+        // The same files are the same archive, whenever they are packed.
+        File::options().write(true).open(path)?.set_modified(UNIX_EPOCH)?;
     }
-    // The same files are the same archive, whenever and by whomever they are packed.
-    let same = ["--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--mode=644"];
     let mut tar = Command::new("tar");
-    tar.args(same).arg("-cf").arg("-").arg("-C").arg(folder).args(files.iter().map(|(name, _)| name));
+    tar.arg("-cf").arg("-").arg("-C").arg(folder).args(files.iter().map(|(name, _)| name));
     let packed = tar.output()?;
     if packed.status.success() {
         return Ok(packed.stdout);

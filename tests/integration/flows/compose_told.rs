@@ -220,3 +220,20 @@ fn a_file_that_cannot_be_written_stops_nothing_but_itself() {
         shop.runs("2.0.0", "shop-2");
     }
 }
+
+#[test]
+fn what_is_counted_is_there_for_prometheus() {
+    let shop = Shop::new();
+    let file = shop.file("metrics.prom");
+    let screen = shop.compose(&["--metrics", file.to_str().unwrap()]);
+    assert_eq!(screen.code, Some(0), "{screen}");
+    let text = fs::read_to_string(file).unwrap();
+    for line in [
+        r#"step_machine_runs_total{workflow="compose",status="completed"} 1"#,
+        r#"step_machine_steps_total{workflow="compose",step="health-check",status="completed"} 1"#,
+        r#"step_machine_steps_total{workflow="compose",step="cleanup",status="skipped"} 1"#,
+        r#"step_machine_progress_ratio{workflow="compose"} 1"#,
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "`{line}` is not in\n{text}");
+    }
+}
