@@ -153,10 +153,11 @@ impl ComposeStepHandler for Composer {
 
     async fn undo_starting(&self, cx: &mut StepContext, _: Option<&Started>) -> Result<(), ComposeError> {
         Services::of(&self.place, &self.order.deployment).remove()?;
-        match before(cx)?.deployed {
-            Some(before) => self.bring_back(&before, cx).await,
-            None => Ok(cx.message("the services are stopped")),
-        }
+        let Some(before) = before(cx)?.deployed else {
+            cx.message("the services are stopped");
+            return Ok(());
+        };
+        self.bring_back(&before, cx).await
     }
 
     async fn health_check(&self, cx: &mut StepContext, starting: &Started) -> Result<(), ComposeError> {
@@ -176,10 +177,11 @@ impl ComposeStepHandler for Composer {
                 }
             }
         }
-        match unwell {
-            Some(error) => Err(error),
-            None => Ok(cx.tell(Level::Success, "all services are well")),
+        if let Some(error) = unwell {
+            return Err(error);
         }
+        cx.tell(Level::Success, "all services are well");
+        Ok(())
     }
 
     async fn traefik(&self, cx: &mut StepContext, starting: &Started) -> Result<(), ComposeError> {
@@ -207,8 +209,8 @@ impl ComposeStepHandler for Composer {
         Ok(())
     }
 
-    async fn skip_cleanup(&self, _: &mut StepContext) -> Result<Option<String>, ComposeError> {
-        let (services, worktrees) = self.others()?;
+    async fn skip_cleanup(&self, cx: &mut StepContext) -> Result<Option<String>, ComposeError> {
+        let (services, worktrees) = self.others(cx)?;
         let is_alone = services.is_empty() && worktrees.is_empty();
         Ok(is_alone.then(|| "there is nothing else".to_owned()))
     }
@@ -217,7 +219,7 @@ impl ComposeStepHandler for Composer {
         tally(cx);
         let before = before(cx)?.deployed;
         let kept = before.as_ref().map(|before| before.deployment.as_str());
-        let (deployments, worktrees) = self.others()?;
+        let (deployments, worktrees) = self.others(cx)?;
         for deployment in &deployments {
             let services = Services::of(&self.place, deployment);
             // The one before can be come back to.
@@ -283,14 +285,15 @@ impl Composer {
         self.place.worktrees().join(name)
     }
 
-    /// The deployments that have services, and the worktrees, that are not of this deployment.
-    fn others(&self) -> Result<(Vec<String>, Vec<String>), ComposeError> {
-        let others = |folder: PathBuf| {
-            let mut names = names(&folder).at(folder)?;
-            names.retain(|name| !is_of(name, &self.order.deployment));
-            Ok::<_, ComposeError>(names)
-        };
-        Ok((others(self.place.services())?, others(self.place.worktrees())?))
+    /// The deployments that have services, and the worktrees, that this deployment does not need.
+    fn others(&self, cx: &StepContext) -> Result<(Vec<String>, Vec<String>), ComposeError> {
+        let mut deployments = names(&self.place.services()).at(self.place.services())?;
+        deployments.retain(|name| *name != self.order.deployment);
+        let own = cx.output(compose_step::Worktree)?;
+        let own = own.as_ref().and_then(|worktree| worktree.folder.file_name());
+        let mut worktrees = names(&self.place.worktrees()).at(self.place.worktrees())?;
+        worktrees.retain(|name| Some(name.as_ref()) != own);
+        Ok((deployments, worktrees))
     }
 
     /// Starts the services of the deployment before that do not run any more, and leads the requests to them.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 use step_machine_examples::disk::{remove, write};
@@ -76,7 +75,7 @@ fn compose_file(version: &str) -> serde_json::Value {
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> io::Result<()> {
-    let mut git = Command::from(step_machine_examples::git::git().into_std());
+    let mut git = step_machine_examples::git::git().into_std();
     let done = git.arg("-C").arg(folder).args(arguments).envs(IDENTITY).output()?;
     if done.status.success() {
         return Ok(());

@@ -126,7 +126,7 @@ pub(crate) fn serve(dir: &Path) -> io::Result<()> {
 fn answer(place: &Place, path: &str) -> Answer {
     let Ok(files) = names(&place.routes()) else { return Answer::of_status(500) };
     // One that is being written is no route yet.
-    let files = files.iter().filter(|name| name.ends_with(".json"));
+    let files = files.iter().filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "json"));
     let routes = files.filter_map(|name| read_json::<Route>(&place.routes().join(name)).ok());
     match routes.filter_map(|route| route.port(path)).max() {
         Some((_, port)) => http::get_here(port, path).unwrap_or_else(|_| Answer::of_status(502)),

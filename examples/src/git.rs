@@ -9,8 +9,8 @@ const FOREIGN: [&str; 4] = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_C
 pub fn git() -> Command {
     let mut command = Command::new("git");
     command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    FOREIGN.iter().for_each(|variable| {
+    for variable in FOREIGN {
         command.env_remove(variable);
-    });
+    }
     command
 }

@@ -72,9 +72,8 @@ impl Observer for Audit {
 /// The status that a step or the run takes with this event, with the kind of the error that it takes it for.
 fn change(event: &Event) -> Option<(&'static str, Option<&str>)> {
     Some(match &event.kind {
-        Kind::RunStart(_) => (RunStatus::Running.as_str(), None),
         Kind::RunResume(resume) if resume.rollback => (RunStatus::RollingBack.as_str(), None),
-        Kind::RunResume(_) => (RunStatus::Running.as_str(), None),
+        Kind::RunStart(_) | Kind::RunResume(_) => (RunStatus::Running.as_str(), None),
         Kind::StepStart(_) => (StepStatus::Running.as_str(), None),
         Kind::StepEnd(end) => (end.status.as_str(), end.error.as_ref().map(|error| &*error.kind)),
         Kind::UndoEnd(end) => (end.status.as_str(), end.error.as_ref().map(|error| &*error.kind)),

@@ -17,8 +17,8 @@ pub(super) struct Update {
     pub(super) phase_progress: f64,
     /// How much of the deployment is done, from 0 to 1.
     pub(super) total_progress: f64,
-    #[serde(serialize_with = "word")]
-    pub(super) level: Level,
+    /// In the file by the names that users of such a tool know.
+    pub(super) level: Word,
     pub(super) message: String,
     /// RFC 3339, in UTC.
     pub(super) timestamp: String,
@@ -27,12 +27,17 @@ pub(super) struct Update {
     pub(super) metadata: Map<String, Value>,
 }
 
-/// The levels by the names that users of such a tool know.
-fn word<S: serde::Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match level {
-        Level::Debug => "verbose",
-        level => level.as_str(),
-    })
+/// A level.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Word(pub(super) Level);
+
+impl Serialize for Word {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self.0 {
+            Level::Debug => "verbose",
+            level => level.as_str(),
+        })
+    }
 }
 
 /// Makes updates of events.
@@ -65,7 +70,7 @@ impl Teller {
             deployment_id: self.deployment.clone(),
             phase_progress,
             total_progress: total / 100.0,
-            level,
+            level: Word(level),
             message: message.unwrap_or_else(|| self.name(&phase)),
             phase: phase.replace('-', "_"),
             timestamp: timestamp(event),

@@ -125,6 +125,8 @@ fn a_crash_at_any_step_says_how_to_go_on_and_that_goes_on() {
             assert_eq!(screen.code, Some(0), "{crash_at}: {screen}");
             screen.tells(&format!("compose: run {id} goes on, "));
             shop.runs(&tag[1..], &format!("shop-{number}"));
+            // That of the version before, and its own: not that of the attempt that died.
+            assert_eq!(shop.names("worktrees").len(), 2, "{crash_at}: {:?}", shop.names("worktrees"));
         }
     }
 }
