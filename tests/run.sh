@@ -164,20 +164,20 @@ find_prometheus() {
 # Installs a package of Debian, or says what else there is to do.
 install_package() {
   local package=$1 otherwise=$2 sudo=()
-  local line="apt-get install -y --no-install-recommends $package"
+  local install=(apt-get install -y --no-install-recommends "$package")
   command -v apt-get >/dev/null || fail "$package is not on this machine; install it, $otherwise"
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || fail "$package is not on this machine; run as root: $line"
+    command -v sudo >/dev/null || fail "$package is not on this machine; run as root: ${install[*]}"
     sudo=(sudo -n)
   fi
-  "${sudo[@]}" $line || { "${sudo[@]}" apt-get update && "${sudo[@]}" $line; } ||
-    fail "$package could not be installed; try: $line"
+  "${sudo[@]}" "${install[@]}" || { "${sudo[@]}" apt-get update && "${sudo[@]}" "${install[@]}"; } ||
+    fail "$package could not be installed; try: ${install[*]}"
 }
 
 # No process of a test may outlive it.
 leave_no_trace() {
   local left
-  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\.|step-machine-prometheus" || true)
+  left=$(pgrep -f "$PWD/target/.*/examples/|$PWD/target/postgres\\.|$PWD/target/tmp/prometheus\\." || true)
   [ -z "$left" ] || fail "processes are left: $left"
 }
 

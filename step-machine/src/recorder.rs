@@ -475,10 +475,15 @@ impl Recorder {
         !self.observers.is_empty()
     }
 
-    /// What the observers want the body of a step to run inside of that has just begun.
+    /// Whether the observers want something around a body that is about to run.
     #[inline]
+    pub(crate) fn has_scopes(&self) -> bool {
+        self.observers.has_scopes()
+    }
+
+    /// What the observers want the body of a step to run inside of that has just begun.
     pub(crate) fn take_scopes(&mut self, index: usize) -> Option<Scopes> {
-        if self.observers.has_scopes() { self.observers.take_scopes(self.state.plan(), index) } else { None }
+        self.observers.take_scopes(self.state.plan(), index)
     }
 
     #[cfg(feature = "runner")]

@@ -85,10 +85,8 @@ impl Share {
 
         // Apple's systems tell bytes, all others units of 1024.
         let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
-        Self {
-            user: usage.user_time().num_microseconds(),
-            system: usage.system_time().num_microseconds(),
-            peak: i64::from(usage.max_rss()).saturating_mul(unit),
-        }
+        #[allow(clippy::useless_conversion, reason = "it is as wide as the system's words")]
+        let peak = i64::from(usage.max_rss()).saturating_mul(unit);
+        Self { user: usage.user_time().num_microseconds(), system: usage.system_time().num_microseconds(), peak }
     }
 }

@@ -38,6 +38,8 @@ mod drives;
 mod kept;
 #[cfg(unix)]
 mod killed;
+#[cfg(unix)]
+mod metrics;
 mod provision;
 mod publish;
 #[cfg(unix)]

@@ -15,8 +15,8 @@ use step_machine::{
 };
 
 use super::complain;
-use super::metrics::MetricsError;
 use super::crash::{Crash, Doomed};
+use super::metrics::MetricsError;
 
 /// The journal, in the folder that a flow works in.
 const FILE: &str = "runs.db";

@@ -91,6 +91,7 @@ fn address(place: &OsString) -> Option<SocketAddr> {
 /// Where metrics are shown.
 #[derive(Debug)]
 enum Exposed {
+    #[expect(dead_code, reason = "held to the end")]
     At(Server),
     In(TextFile),
 }

@@ -12,6 +12,7 @@ use crate::context::{Phase, StepContext};
 use crate::event::StepStatus;
 use crate::failure::{Cause, StepError, advice, error_record};
 use crate::journal::JournalError;
+use crate::observe::Scopes;
 use crate::policy::next_attempt;
 use crate::recorder::Recorder;
 use crate::report::Failure;
@@ -55,6 +56,23 @@ where
     #[inline]
     pub fn context(&mut self) -> &mut StepContext {
         &mut self.cx
+    }
+
+    /// What the observers want around a body that waits, where they want something.
+    #[inline]
+    pub(super) fn scopes(&mut self) -> Option<Scopes> {
+        if self.cx.has_scopes() { self.cx.take_scopes() } else { None }
+    }
+
+    /// Runs the body inside of what the observers want around it, and settles the step by its result.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn run_inside<E: StepError>(
+        mut self,
+        body: impl FnOnce(&mut StepContext) -> Result<S::Output, E>,
+    ) -> Returns<W, At, S, E> {
+        let result = self.cx.run_inside(body);
+        self.complete(result)
     }
 
     /// Settles the step by the body's result.

@@ -98,7 +98,10 @@ impl<W: Workflow, At> Machine<W, At> {
     {
         match self.enter(step) {
             Entry::Run(mut guard) => {
-                let result = guard.context().run_body(body);
+                if guard.context().has_scopes() {
+                    return guard.run_inside(body);
+                }
+                let result = body(guard.context());
                 guard.complete(result)
             }
             Entry::Settled(settled) => settled.proceed(),
@@ -119,7 +122,7 @@ impl<W: Workflow, At> Machine<W, At> {
     {
         match self.enter(step) {
             Entry::Run(mut guard) => {
-                let result = match guard.context().take_scopes() {
+                let result = match guard.scopes() {
                     None => body(guard.context()).await,
                     Some(scopes) => Scoped::new(scopes, Box::pin(body(guard.context()))).await,
                 };
@@ -167,7 +170,8 @@ impl<W: Workflow, At> Machine<W, At> {
         };
         let mut failed = 0;
         loop {
-            let error = match guard.context().run_body(&mut body) {
+            let cx = guard.context();
+            let error = match if cx.has_scopes() { cx.run_inside(&mut body) } else { body(cx) } {
                 Err(error) => error,
                 done => return guard.complete(done),
             };
@@ -226,7 +230,7 @@ impl<W: Workflow, At> Machine<W, At> {
         };
         let mut failed = 0;
         loop {
-            let result = match guard.context().take_scopes() {
+            let result = match guard.scopes() {
                 None => body(guard.context()).await,
                 Some(scopes) => Scoped::new(scopes, Box::pin(body(guard.context()))).await,
             };

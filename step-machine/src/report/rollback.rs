@@ -50,7 +50,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         for step in self.begin_rollback() {
             let mut tried = 0;
             while let Some((undo_step, mut cx)) = self.begin_undo(step) {
-                let result = cx.run_body(|cx| undo(undo_step, cx));
+                let result = cx.run_inside(|cx| undo(undo_step, cx));
                 tried += 1;
                 if !self.end_undo(cx, result, Some(tried)) {
                     break;
