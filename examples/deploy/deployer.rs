@@ -7,13 +7,13 @@ use serde::Serialize;
 use step_machine::StepContext;
 use step_machine::process::Command;
 use step_machine_examples::cli::shown;
+use step_machine_examples::disk::{gone, part, read, remove_folder, remove_parts, set_mode, write};
 use step_machine_examples::steps::{Archive, Backup, DeployStepHandler, Release, Service, deploy_step};
 use step_machine_examples::tally::tally;
-use step_machine_examples::{instance, template};
+use step_machine_examples::{http, instance, template};
 
 use crate::error::{At, DeployError};
-use crate::http;
-use crate::place::{Identity, Place, Swap, gone, part, read, remove_folder, remove_parts, set_mode, write};
+use crate::place::{Identity, Place, Swap};
 use crate::registry::Manifest;
 use crate::service;
 

@@ -4,20 +4,17 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use step_machine::StepContext;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use step_machine_examples::download::{Download, DownloadError, share};
+use step_machine_examples::http::{self, Incoming};
+use tokio::io::AsyncReadExt;
 
 use crate::deployer::Deployer;
-use crate::error::{At, DeployError};
-use crate::http::{self, Incoming};
-use crate::registry::{Entry, INDEX, Index, hex};
+use crate::error::DeployError;
+use crate::registry::{Entry, INDEX, Index};
 
 /// How long the registry may take to begin an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How much is read at once, and told of.
-const CHUNK: usize = 32 * 1024;
 
 impl Deployer {
     /// The release in the index of the registry.
@@ -36,22 +33,16 @@ impl Deployer {
 
     /// Fetches a file, and tells how far it is; its checksum.
     pub(crate) async fn fetch(&self, file: &str, to: &Path, cx: &mut StepContext) -> Result<String, DeployError> {
-        let mut answer = self.ask(file).await?;
-        // Truncates what an attempt before may have left.
-        let mut written = tokio::fs::File::create(to).await.at(to)?;
-        let (mut sum, mut got, mut chunk) = (Sha256::new(), 0, vec![0; CHUNK]);
-        while got < answer.length {
-            let count = answer.body.read(&mut chunk).await.map_err(|source| self.silent(source))?;
-            if count == 0 {
-                return Err(self.silent(io::ErrorKind::UnexpectedEof.into()));
-            }
-            written.write_all(&chunk[..count]).await.at(to)?;
-            sum.update(&chunk[..count]);
-            got += count as u64;
-            cx.progress(share(got, answer.length));
+        let answer = self.ask(file).await?;
+        let broken = |error| match error {
+            DownloadError::Network(source) => self.silent(source),
+            DownloadError::File { path, source } => DeployError::File { path, source },
+        };
+        let mut download = Download::begin(answer, to).await.map_err(broken)?;
+        while let Some(got) = download.piece().await.map_err(broken)? {
+            cx.progress(share(got, download.length()));
         }
-        written.sync_all().await.at(to)?;
-        Ok(hex(&sum.finalize()))
+        download.finish().await.map_err(broken)
     }
 
     async fn ask(&self, file: &str) -> Result<Incoming, DeployError> {
@@ -70,9 +61,4 @@ impl Deployer {
     fn silent(&self, source: io::Error) -> DeployError {
         DeployError::Registry { address: self.registry, source }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share needs no more digits than it has")]
-fn share(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
 }

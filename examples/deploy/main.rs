@@ -7,7 +7,6 @@
 mod deployer;
 mod download;
 mod error;
-mod http;
 mod options;
 mod place;
 mod registry;
@@ -22,6 +21,8 @@ use clap::Parser;
 use step_machine::runner::NotSkippable;
 use step_machine::{Cause, Failure, Report, Runner};
 use step_machine_examples::cli::{self, Kept, complain, no_run, shown, tell};
+use step_machine_examples::file_server::{self, FileServer};
+use step_machine_examples::http;
 use step_machine_examples::steps::DeployStep;
 
 use deployer::Deployer;
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         Some(Other::Serve { dir, start }) => {
             service::serve(&dir, &start).map(|()| ExitCode::SUCCESS).map_err(Into::into)
         }
-        Some(Other::Registry { folder }) => registry::serve(&folder).map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Some(Other::Registry { folder }) => file_server::serve(&folder).map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };
     ended.unwrap_or_else(|error| no_run(&*error))
 }
@@ -66,7 +67,7 @@ fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         options.flow.say(&format!("released {} {} to the registry", order.app, order.version));
     }
     // Ends when this function does.
-    let server = registry::Server::start(&place)?;
+    let server = FileServer::start("registry", &place.registry())?;
     let deployer = order.deployer(place.identify(&order.app)?, place, server.address);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let saboteur = Saboteur::new(options.flow.fail_at, &deployer);

@@ -1,19 +1,18 @@
-//! The registry: a folder of releases with their checksums, and a server for it.
+//! The registry: a folder of releases with their checksums.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Component, Path};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::io;
+use std::path::Path;
+use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use step_machine_examples::disk::{gone, read, write};
+use step_machine_examples::file_server::{hex, incompressible};
 use step_machine_examples::site;
 
-use crate::http::{self, Answer};
-use crate::place::{Place, gone, read, write};
+use crate::place::Place;
 
 /// The name of the file in which all releases stand.
 pub(crate) const INDEX: &str = "index.json";
@@ -95,72 +94,5 @@ fn write_release(folder: &Path, app: &str, version: &str, nature: Nature) -> io:
         site::write(&folder.join("page.html.j2"), &format!("{page}{fault}"))?;
     }
     fs::create_dir_all(folder.join("public"))?;
-    fs::write(folder.join("public/catalogue"), catalogue(version))
-}
-
-/// What cannot be packed any smaller: the checksums of checksums.
-fn catalogue(version: &str) -> Vec<u8> {
-    let checksums = std::iter::successors(Some(Sha256::digest(version)), |last| Some(Sha256::digest(last)));
-    checksums.flatten().take(CATALOGUE).collect()
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// A registry's server, a process that ends with this one.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) address: SocketAddr,
-}
-
-impl Server {
-    pub(crate) fn start(place: &Place) -> io::Result<Self> {
-        fs::create_dir_all(place.registry())?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("registry").arg(place.registry()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        // A group of its own, so that a Ctrl-C in the terminal does not reach it before the run has ended.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut server = Self { child: command.spawn()?, address: (Ipv4Addr::LOCALHOST, 0).into() };
-        let mut line = String::new();
-        if let Some(stdout) = server.child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut line)?;
-        }
-        server.address = line.trim().parse().map_err(|_| io::Error::other("the registry does not say where it is"))?;
-        Ok(server)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Gone already: that is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Serves the files of `folder` until the standard input ends, which it does with the process that started this one.
-pub(crate) fn serve(folder: &Path) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    writeln!(io::stdout(), "{}", listener.local_addr()?)?;
-    thread::spawn(|| {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
-    });
-    let folder = folder.to_owned();
-    http::serve(&listener, move |_, path| file(&folder, path.trim_start_matches('/')))
-}
-
-fn file(folder: &Path, path: &str) -> Answer {
-    let is_inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    match fs::read(folder.join(path)) {
-        Ok(bytes) if is_inside => Answer::new(200, bytes),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Answer::new(500, error.to_string()),
-        _ => Answer::new(404, "there is no such file"),
-    }
+    fs::write(folder.join("public/catalogue"), incompressible(version, CATALOGUE))
 }

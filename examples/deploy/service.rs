@@ -11,11 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use step_machine_examples::disk::{gone, read, write};
+use step_machine_examples::http::{self, Answer};
 use step_machine_examples::template;
 use tokio::process::{Child, Command};
 
-use crate::http::{self, Answer};
-use crate::place::{Identity, Place, gone, read, write};
+use crate::place::{Identity, Place};
 
 /// How often is looked whether something has changed.
 const LOOK: Duration = Duration::from_millis(50);

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use step_machine::StepContext;
 use step_machine::runner::HandlerFor;
+use step_machine_examples::disk::remove;
 use step_machine_examples::tally::tally;
 
 use crate::engine::Engine;
 use crate::error::{Doing, PublishError};
 use crate::health;
 use crate::job::What;
-use crate::place::{Place, remove};
+use crate::place::Place;
 use crate::routes::{self, Target};
 use crate::source::Puller;
 use crate::steps::{Container, DockerStepHandler, Image, SourceStep};

@@ -8,11 +8,12 @@ use std::process::Stdio;
 use serde::{Deserialize, Serialize};
 use step_machine::StepContext;
 use step_machine::process::Command;
+use step_machine_examples::disk::remove;
+use step_machine_examples::launch;
 
 use crate::error::{Doing, PublishError};
 use crate::image;
-use crate::launch;
-use crate::place::{Place, remove};
+use crate::place::Place;
 use crate::steps::{Container, Image};
 
 /// The port that an application listens on in its container.
@@ -112,7 +113,7 @@ impl Container {
         match self.engine {
             Engine::Process => {
                 let folder = place.container(&self.name);
-                let started = launch::start("container", &folder, &image::listening(&folder)).await;
+                let started = launch::start("container", &folder, &image::listening(&folder), None).await;
                 started.map_err(|source| PublishError::Start { what: self.name.clone(), source })
             }
             Engine::Docker => {

@@ -1,10 +1,11 @@
 //! The health check: the application is asked by the way that everybody asks it.
 
+use std::net::Ipv4Addr;
+
 use step_machine::StepContext;
+use step_machine_examples::{http, launch};
 
 use crate::error::PublishError;
-use crate::http;
-use crate::launch;
 use crate::place::Place;
 
 /// Where the application answers.
@@ -32,8 +33,6 @@ pub(crate) async fn check(place: &Place, app: &str, cx: &mut StepContext) -> Res
 
 async fn ask(place: &Place, app: &str) -> std::io::Result<u16> {
     let port = launch::port(&place.router()).ok_or(std::io::ErrorKind::NotConnected)?;
-    let path = format!("/{app}/");
-    // Waiting for the answer is not for the thread that drives the run.
-    let answer = tokio::task::spawn_blocking(move || http::get(port, &path)).await?;
+    let answer = http::get((Ipv4Addr::LOCALHOST, port).into(), "GET", &format!("/{app}/")).await;
     Ok(answer?.status)
 }

@@ -1,6 +1,5 @@
 //! Images and containers where there is no engine: folders, and a process of this program.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,12 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use step_machine::StepContext;
+use step_machine_examples::disk::{read_json, write_json};
+use step_machine_examples::file_server::hex;
+use step_machine_examples::http::Answer;
+use step_machine_examples::launch;
 
 use crate::dockerfile::{Copy, Dockerfile};
 use crate::error::{Doing, PublishError};
 use crate::files;
-use crate::http::{self, Answer};
-use crate::place::{read_json, write_json};
 
 /// What an image consists of.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,14 +75,6 @@ fn digest(folder: &Path) -> io::Result<String> {
     Ok(format!("sha256:{}", hex(&hash.finalize())))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Creates the container `folder` with a copy of what is in the folder `image`.
 pub(crate) async fn create(image: &Path, folder: &Path, cx: &mut StepContext) -> io::Result<()> {
     let manifest: Manifest = read_json(&image.join("manifest.json"))?;
@@ -109,5 +102,5 @@ pub(crate) fn serve(folder: &Path) -> io::Result<()> {
     let container = folder.join("container.json");
     let manifest: Manifest = read_json(&container)?;
     let files = root(folder).join(manifest.workdir);
-    http::serve(&listening(folder), &container, move |path| Answer::of_file(&files, path))
+    launch::serve(&listening(folder), &container, move |path| Answer::of_file(&files, path))
 }

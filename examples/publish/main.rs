@@ -13,10 +13,8 @@ mod engine;
 mod error;
 mod files;
 mod health;
-mod http;
 mod image;
 mod job;
-mod launch;
 mod nodejs;
 mod place;
 mod routes;
@@ -29,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use step_machine_examples::cli::{USAGE, give_up, no_run, tell};
+use step_machine_examples::launch;
 
 use cli::{Cli, Command, Kind, Order, PlaceArgs, Served};
 use docker::DockerPublisher;

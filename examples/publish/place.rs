@@ -4,9 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use step_machine_examples::cli::{is_journal, remove_journal};
+use step_machine_examples::disk::{read_json, remove, write_json};
 
 /// The file by which one knows the folder of a platform.
 const MARK: &str = "platform.json";
@@ -99,34 +98,4 @@ impl Place {
         let _ = fs::remove_dir(&self.root);
         Ok(true)
     }
-}
-
-/// Removes a file, a link, or a folder with all that is in it. Nothing to do is fine.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Reads a file of JSON.
-pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
-    Ok(serde_json::from_str(&fs::read_to_string(path)?)?)
-}
-
-/// Writes a file of JSON in one go: who reads it meanwhile finds the old or the new one.
-pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let new = beside(path);
-    fs::write(&new, serde_json::to_string_pretty(value)? + "\n")?;
-    fs::rename(new, path)
-}
-
-/// Where something is made ready that then takes the place of `path`.
-pub(crate) fn beside(path: &Path) -> PathBuf {
-    path.with_extension("new")
 }

@@ -5,10 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use step_machine_examples::disk::{read_json, remove, write_json};
+use step_machine_examples::http::{self, Answer};
+use step_machine_examples::launch;
 
-use crate::http::{self, Answer};
-use crate::launch;
-use crate::place::{Place, read_json, remove, write_json};
+use crate::place::Place;
 use crate::steps::Container;
 
 /// What the requests for an application are led to.
@@ -70,7 +71,7 @@ pub(crate) async fn switch(place: &Place, app: &str, publication: &str, target: 
     routes.write(place)?;
     match launch::port(&place.router()) {
         Some(_) => Ok(()),
-        None => launch::start("router", place.root(), &place.router()).await.map(drop),
+        None => launch::start("router", place.root(), &place.router(), None).await.map(drop),
     }
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn settle(place: &Place, app: &str) -> io::Result<()> {
 /// Is the router of the platform in `dir`.
 pub(crate) fn serve(dir: &Path) -> io::Result<()> {
     let place = Place::at(dir)?;
-    http::serve(&place.router(), &place.routes(), {
+    launch::serve(&place.router(), &place.routes(), {
         let place = place.clone();
         move |path| answer(&place, path)
     })
@@ -118,7 +119,7 @@ fn answer(place: &Place, path: &str) -> Answer {
     match routes.of(app).map(|route| &route.target) {
         Some(Target::Files { folder, .. }) => Answer::of_file(folder, page),
         Some(Target::Container { port, .. }) => {
-            http::get(*port, &format!("/{page}")).unwrap_or_else(|_| Answer::of_status(502))
+            http::get_here(*port, &format!("/{page}")).unwrap_or_else(|_| Answer::of_status(502))
         }
         None => Answer::of_status(404),
     }

@@ -11,11 +11,12 @@ use step_machine::Observer;
 use step_machine::event::{Event, RunStart, StepStart};
 use step_machine_examples::cli::{complain, step_path};
 use step_machine_examples::damage::append;
+use step_machine_examples::disk::{beside, write_json};
 
 use crate::engine::Engine;
 use crate::image;
 use crate::job::{Job, What};
-use crate::place::{Place, beside, write_json};
+use crate::place::Place;
 use crate::source::Source;
 
 pub(crate) struct Saboteur {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use step_machine::StepContext;
 use step_machine::runner::HandlerFor;
+use step_machine_examples::disk::{beside, remove};
 use step_machine_examples::tally::tally;
 
 use crate::docker::{note, retire, undo_routes};
@@ -13,7 +14,7 @@ use crate::error::{Doing, PublishError};
 use crate::files;
 use crate::health;
 use crate::job::What;
-use crate::place::{Place, beside, remove};
+use crate::place::Place;
 use crate::routes::{self, Target};
 use crate::source::Puller;
 use crate::steps::{PublishStaticStepHandler, Release, SourceStep, publish_static_step};

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use step_machine::StepContext;
 use step_machine::process::Command;
+use step_machine_examples::disk::{read_json, remove, write_json};
+use step_machine_examples::git::git;
 use step_machine_examples::tally::tally;
 
 use crate::error::{Doing, PublishError};
 use crate::files;
 use crate::job::What;
-use crate::place::{Place, read_json, remove, write_json};
+use crate::place::Place;
 use crate::steps::SourceStepHandler;
 
 /// What the program brings along.
@@ -260,13 +262,6 @@ impl Source {
 
 fn is_name(part: std::path::Component<'_>) -> bool {
     matches!(part, std::path::Component::Normal(_))
-}
-
-/// A `git` that asks nobody.
-fn git() -> Command {
-    let mut command = Command::new("git");
-    command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
-    command
 }
 
 /// Takes the archive over, and unpacks it.

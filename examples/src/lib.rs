@@ -5,8 +5,14 @@
 
 pub mod cli;
 pub mod damage;
+pub mod disk;
+pub mod download;
 pub mod environment;
+pub mod file_server;
+pub mod git;
+pub mod http;
 pub mod instance;
+pub mod launch;
 pub mod site;
 pub mod steps;
 pub mod tally;

@@ -1,9 +1,16 @@
-//! The workflows of the examples. The commands that run them are `provision`, `configure` and `deploy`.
+//! The workflows of the examples. The commands that run them are `provision`, `configure`, `deploy` and `compose`.
+
+mod compose;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use step_machine::Workflow;
+
+pub use compose::{
+    Before, Commit, ComposeStep, ComposeStepHandler, Deployed, Running, Service as ComposeService, Stack, Started,
+    Worktree, compose_step,
+};
 
 /// Bring up one instance.
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]

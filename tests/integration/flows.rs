@@ -15,6 +15,16 @@ macro_rules! by_both_drives {
 mod broken;
 #[cfg(unix)]
 mod cancel;
+#[cfg(unix)]
+mod compose;
+#[cfg(unix)]
+mod compose_broken;
+#[cfg(unix)]
+mod compose_cancel;
+#[cfg(unix)]
+mod compose_site;
+#[cfg(unix)]
+mod compose_told;
 mod configure;
 #[cfg(unix)]
 mod crash;

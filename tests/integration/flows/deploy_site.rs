@@ -91,7 +91,8 @@ pub(crate) fn nothing_half_done(user: &User) {
     }
 }
 
-fn is_half_done(path: &Path) -> bool {
+/// Whether a file or folder is one that another one was to become.
+pub(crate) fn is_half_done(path: &Path) -> bool {
     let is_hidden = path.file_name().unwrap().to_str().unwrap().starts_with('.');
     let extension = path.extension().and_then(|extension| extension.to_str());
     is_hidden || extension.is_some_and(|extension| ["part", "new", "aside"].contains(&extension))

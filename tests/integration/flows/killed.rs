@@ -74,8 +74,20 @@ const DOCKER: Flow = Flow {
     ..STATIC
 };
 
+const COMPOSE: Flow = Flow {
+    name: "compose",
+    example: "compose",
+    command: &["--ref", "v2.0.0"],
+    // The same, so that each run finds its images there, and tells as much as the one before.
+    before: &[("compose", &["--ref", "v2.0.0"])],
+    outputs: &[("resolving", "/commit"), ("validating", "/services")],
+    is_well: the_stack_is_well,
+    ..PROVISION
+};
+
 /// Those that come to their end; what takes longest comes first.
-pub(crate) const FLOWS: [Flow; 7] = [
+pub(crate) const FLOWS: [Flow; 8] = [
+    COMPOSE,
     Flow {
         name: "publish nodejs",
         command: &["nodejs"],
@@ -100,7 +112,8 @@ pub(crate) const FLOWS: [Flow; 7] = [
 ];
 
 /// Those that are taken back.
-pub(crate) const TAKEN_BACK: [Flow; 4] = [
+pub(crate) const TAKEN_BACK: [Flow; 5] = [
+    Flow { name: "compose, taken back", fail_at: Some("health-check"), ..COMPOSE },
     Flow { name: "provision by the machine, taken back", fail_at: Some("get-instance-info"), ..PROVISION },
     Flow {
         name: "provision by the runner, taken back",
@@ -282,7 +295,9 @@ fn findings(user: &User) -> Vec<String> {
 
 /// The places at which something happened, and the first word of each step that tells something.
 pub(crate) fn moments(events: &[Event]) -> Vec<usize> {
-    let is_news = |event: &Event| matches!(event.kind, Kind::StepUpdate(_) | Kind::Stdout(_) | Kind::Stderr(_));
+    let is_news = |event: &Event| {
+        matches!(event.kind, Kind::StepUpdate(_) | Kind::TaskUpdate(_) | Kind::Stdout(_) | Kind::Stderr(_))
+    };
     let is_moment = |index: &usize| !is_news(&events[*index]) || *index == 0 || !is_news(&events[*index - 1]);
     (0..events.len()).filter(is_moment).map(|index| index + 1).collect()
 }
@@ -341,4 +356,17 @@ fn the_publication_is_well(user: &User, _: RunStatus, number: usize) {
     let (containers, releases) = (names("containers").len(), names("releases/shop").len());
     assert_eq!((containers, names("images").len(), releases), if number == 2 { (1, 1, 0) } else { (0, 0, 2) });
     only(user, number);
+}
+
+fn the_stack_is_well(user: &User, _: RunStatus) {
+    let current = user.read_json("current.json");
+    let port = user.read_json("router.json")["port"].as_u64().unwrap();
+    let port = u16::try_from(port).unwrap();
+    let page = super::publisher::get(port, "/").expect("the router answers");
+    assert_eq!(page, (200, "web 2.0.0, api 2.0.0, db 1\n".to_owned()));
+    assert_eq!(super::publisher::get(port, "/deployment").unwrap().1, current["deployment"]);
+    // What is deployed, and what can be come back to.
+    let names = |folder: &str| super::deploy_site::names(user, folder);
+    assert!(names("services").len() <= 2 && names("worktrees").len() <= 2, "{:?}", names("worktrees"));
+    only(user, 4);
 }
