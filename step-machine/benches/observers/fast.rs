@@ -100,7 +100,25 @@ fn compare(name: &str, rounds: u32, is_test: bool, builder: impl Fn(&Path) -> Ma
     );
 }
 
+/// Nanoseconds of an update that is held back: medians of batches too short for other programs to matter much.
+fn held_back() -> f64 {
+    let mut batches = Vec::new();
+    let body = |cx: &mut StepContext| {
+        for _ in 0..2_000 {
+            let begun = Instant::now();
+            (0..1_000).for_each(|update| cx.progress(f64::from(update) / 1e3));
+            batches.push(begun.elapsed().as_secs_f64() * 1e9 / 1e3);
+        }
+        Ok::<(), io::Error>(())
+    };
+    let run = Fast::machine().observe(JsonLines::new(io::sink())).begin().expect("a run");
+    run.step(fast::Work, body).expect("the body succeeds").finish().expect("the end");
+    median(batches)
+}
+
 pub(crate) fn measure(is_test: bool) {
+    let nanos = held_back();
+    println!("an update that is held back: {nanos:.0} ns, so 100,000 a second take {:.2} % of it", nanos * 1e5 / 1e7);
     let rounds = calibrate();
     compare("in memory", rounds, is_test, |_| Fast::machine());
     compare("JSON lines to nowhere", rounds, is_test, |_| Fast::machine().observe(JsonLines::new(io::sink())));
