@@ -5,13 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use step_machine::event::RunStatus;
-use step_machine::observe::JsonLines;
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{Failure, Report, StepError, Workflow};
 use step_machine_examples::cli::{
-    CANCELLED, FAILED, Format, WARNINGS, complain, shown, tell, tell_failure, with_word_of_ctrl_c,
+    CANCELLED, FAILED, WARNINGS, complain, shown, tell, tell_failure, with_word_of_ctrl_c,
 };
-use step_machine_examples::screen::{Screen, seconds};
 
 use crate::cli::Flow;
 use crate::health;
@@ -58,32 +56,21 @@ impl Flow {
             Some(path) => run.observe(Saboteur::new(path, job)),
             None => run,
         };
-        match self.format {
-            Format::Text => run.observe(Screen::stdout().after(job.kept.history())),
-            Format::Json => run.observe(JsonLines::new(std::io::stdout())),
-        }
+        run.observe(self.format.observer(false, &job.kept))
     }
 
     /// Says something for people.
     fn say(&self, line: &str) {
-        match self.format {
-            Format::Text => tell(line),
-            Format::Json => complain(line),
-        }
+        self.format.say(line);
     }
 
     fn completed<W: Workflow>(&self, report: &Report<W>, job: &Job) -> ExitCode {
-        let took = seconds(report.duration());
-        let (took, warnings) = (took.trim(), report.warnings().count());
         if report.state().status() != RunStatus::Completed {
-            self.say(&format!("the source is there in {took}: {}", shown(&job.place.source(&job.what.publication()))));
+            self.say(&format!("the source is there: {}", shown(&job.place.source(&job.what.publication()))));
             return ExitCode::SUCCESS;
         }
-        match warnings {
-            0 => self.say(&format!("completed in {took}")),
-            1 => self.say(&format!("completed with 1 warning in {took}")),
-            _ => self.say(&format!("completed with {warnings} warnings in {took}")),
-        }
+        self.format.say_completed(report);
+        let warnings = report.warnings().count();
         if let Some(url) = health::url(&job.place, &job.what.app) {
             self.say(&format!("{} answers at {url}", job.what.app));
             self.say(&format!("end it: {}", self.place.command_line("stop")));

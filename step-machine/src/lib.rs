@@ -78,6 +78,7 @@
 //! - `runner` (default): [`Runner`], which drives a workflow on tokio.
 //! - `signal`: [`Runner::ctrl_c`], a run that a Ctrl-C stops.
 //! - `process`: [`process`], commands of a step, whose lines become events.
+//! - `progress`: [`observe::ProgressBar`], a run on a terminal.
 //! - `seal`: [`journal::Sealer`], which encrypts what steps marked `secret` hand on.
 //! - `sqlite`: [`SqliteJournal`], a journal in one file.
 //! - `postgres`: [`PostgresJournal`], a journal in a PostgreSQL database; `postgres-tls`: TLS to that database.

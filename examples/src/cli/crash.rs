@@ -11,7 +11,7 @@ use step_machine::journal::{Append, Claim, Claimed, Lease, Reply, RunQuery, RunS
 use step_machine::{Journal, Plan, RunId};
 
 use super::keep::go_on;
-use super::{complain, over_live_line};
+use super::{complain, over_live_lines};
 
 /// Dies when so many events are kept. For tests, which meet every moment by it.
 const AFTER_EVENTS: &str = "STEP_MACHINE_CRASH_AFTER_EVENTS";
@@ -152,7 +152,7 @@ impl<J: Journal> Doomed<J> {
         let so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Crash::At(point), Some(run)) = (&self.crash, &so_far.whole) {
             let way_on = go_on(&self.again, run);
-            complain(&format!("{}died at {}; go on with it: {way_on}", over_live_line(), point.path));
+            complain(&format!("{}died at {}; go on with it: {way_on}", over_live_lines(), point.path));
         }
     }
 }

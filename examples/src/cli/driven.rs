@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{OnFailure, Preview, Workflow};
 
-use super::{FlowArgs, Kept, complain, over_live_line, step_id, step_id_where};
+use super::{FlowArgs, Kept, complain, over_live_lines, step_id, step_id_where};
 
 /// What a preview is written in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -97,7 +97,7 @@ pub async fn with_word_of_ctrl_c<T>(run: impl IntoFuture<Output = T>) -> T {
 async fn tell_of_ctrl_c() -> Infallible {
     if tokio::signal::ctrl_c().await.is_ok() {
         // A terminal shows the Ctrl-C itself where the live line of the screen is.
-        complain(&format!("{}Ctrl-C: what is running is finished first; once more ends it at once", over_live_line()));
+        complain(&format!("{}Ctrl-C: what is running is finished first; once more ends it at once", over_live_lines()));
     }
     future::pending().await
 }

@@ -16,12 +16,11 @@ pub use crash::{CrashPoint, crash_point, step_path, step_paths};
 pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
 pub use keep::{History, KeepArgs, KeepError, Kept, Work, is_journal, remove_journal};
 use step_machine::event::RunStatus;
-use step_machine::observe::JsonLines;
+use step_machine::observe::{JsonLines, PlainLog, ProgressBar};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{FailureContext, MachineBuilder, Observer, Report, StepInfo, Workflow};
 
 use self::crash::Crash;
-use crate::screen::{Screen, seconds};
 use crate::site::Site;
 
 /// It went wrong.
@@ -37,10 +36,47 @@ pub const CANCELLED: u8 = 130;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// One line for each step on standard output
-    #[default]
     Text,
+    /// The same, and on a terminal below them what is going on
+    #[default]
+    Bar,
     /// One event a line as JSON on standard output; everything for people goes to standard error
     Json,
+}
+
+impl Format {
+    /// Tells a run, and where it goes on what was done before; `verbose` also tells every line that a command writes.
+    pub fn observer(self, verbose: bool, kept: &Kept) -> Box<dyn Observer> {
+        let before = kept.history().into_values();
+        match self {
+            Self::Text if verbose => Box::new(PlainLog::stdout().after(before).output()),
+            Self::Text => Box::new(PlainLog::stdout().after(before)),
+            Self::Bar => Box::new(ProgressBar::stdout().after(before).output(verbose)),
+            Self::Json => Box::new(JsonLines::new(io::stdout())),
+        }
+    }
+
+    /// Says something for people.
+    pub fn say(self, line: &str) {
+        match self {
+            Self::Text | Self::Bar => tell(line),
+            Self::Json => complain(line),
+        }
+    }
+
+    /// Says how a run ended that did not fail, where nothing else does.
+    pub fn say_completed<W: Workflow>(self, report: &Report<W>) {
+        let (took, warnings) = (report.duration().as_secs_f64(), report.warnings().count());
+        match (self, warnings) {
+            (Self::Text | Self::Bar, _) => {}
+            _ if report.state().status() != RunStatus::Completed => {
+                self.say(&format!("ended after {took:.3} s: it was to go no further"));
+            }
+            (Self::Json, 0) => self.say(&format!("completed in {took:.3} s")),
+            (Self::Json, 1) => self.say(&format!("completed with 1 warning in {took:.3} s")),
+            (Self::Json, _) => self.say(&format!("completed with {warnings} warnings in {took:.3} s")),
+        }
+    }
 }
 
 // Below `target`, so that a clean clone stays clean and `cargo clean` takes the instance with it.
@@ -153,18 +189,12 @@ impl<W: Workflow + Clone> FlowArgs<W> {
     }
 
     fn observer(&self, kept: &Kept) -> Box<dyn Observer> {
-        match self.format {
-            Format::Text => Box::new(Screen::stdout().verbose(self.verbose).after(kept.history())),
-            Format::Json => Box::new(JsonLines::new(io::stdout())),
-        }
+        self.format.observer(self.verbose, kept)
     }
 
     /// Says something for people.
     pub fn say(&self, line: &str) {
-        match self.format {
-            Format::Text => tell(line),
-            Format::Json => complain(line),
-        }
+        self.format.say(line);
     }
 
     /// Says how a completed run went, and gives the exit code for it.
@@ -172,17 +202,8 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         for fault in report.observer_faults() {
             complain(&format!("{} panicked {} times: what it showed may be wrong", fault.observer, fault.panics));
         }
+        self.format.say_completed(report);
         let warnings = report.warnings().count();
-        let took = seconds(report.duration());
-        let took = took.trim();
-        match warnings {
-            _ if report.state().status() != RunStatus::Completed => {
-                self.say(&format!("ended after {took}: it was to go no further"));
-            }
-            0 => self.say(&format!("completed in {took}")),
-            1 => self.say(&format!("completed with 1 warning in {took}")),
-            _ => self.say(&format!("completed with {warnings} warnings in {took}")),
-        }
         ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
     }
 
@@ -202,7 +223,7 @@ impl<W: Workflow + Clone> FlowArgs<W> {
 pub fn tell_failure(format: Format, failure: &dyn Display) {
     let gap = match format {
         // The lines of the steps stand before it.
-        Format::Text => "\n",
+        Format::Text | Format::Bar => "\n",
         Format::Json => "",
     };
     complain(&format!("{gap}{failure:#}"));
@@ -219,9 +240,9 @@ pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// What goes before a text on standard error that comes while the screen has a live line.
-fn over_live_line() -> &'static str {
-    if io::stderr().is_terminal() { "\r\x1b[K" } else { "" }
+/// What goes before a text on standard error that comes while the screen has live lines: they begin where the cursor is.
+fn over_live_lines() -> &'static str {
+    if io::stderr().is_terminal() { "\r\x1b[J" } else { "" }
 }
 
 /// Says on standard error why there was no run, and gives the exit code for it.

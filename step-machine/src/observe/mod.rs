@@ -7,7 +7,11 @@
 mod callbacks;
 mod channel;
 mod json_lines;
+mod plain_log;
+#[cfg(feature = "progress")]
+mod progress;
 mod text;
+mod ticker;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -15,6 +19,9 @@ use std::sync::Mutex;
 pub use callbacks::{Callbacks, callbacks};
 pub use channel::{ChannelObserver, channel};
 pub use json_lines::JsonLines;
+pub use plain_log::PlainLog;
+#[cfg(feature = "progress")]
+pub use progress::{Drawing, ProgressBar};
 pub use text::{PlainText, TextLine, one_line};
 
 use crate::event::{

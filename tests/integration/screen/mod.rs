@@ -1,6 +1,11 @@
 //! What people see of a run: lines of text, and what is drawn on a terminal.
 
+mod bar;
+mod log;
+#[cfg(unix)]
+mod pty;
 mod script;
+mod terminal;
 mod text;
 
 use std::path::Path;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use step_machine::RunState;
 use step_machine::event::Event;
-use step_machine::{RunId, RunState};
 
 /// Where the runs of a test are.
 #[derive(Default)]
@@ -121,11 +121,6 @@ impl Script {
     /// The state of a run.
     pub(super) fn state(&self, run: &str) -> RunState {
         self.runs[run].clone()
-    }
-
-    /// The run of that id.
-    pub(super) fn id(run: &str) -> RunId {
-        RunId::from(run.to_owned())
     }
 }
 

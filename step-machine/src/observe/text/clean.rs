@@ -102,7 +102,6 @@ pub(in crate::observe) fn columns(text: &str) -> usize {
 
 fn char_columns(c: char) -> usize {
     match u32::from(c) {
-        0..0x300 => 1,
         0x300..=0x36f | 0x200b..=0x200f | 0xfe00..=0xfe0f => 0,
         0x1100..=0x115f
         | 0x2e80..=0x303e

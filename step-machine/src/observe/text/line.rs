@@ -13,6 +13,8 @@ pub struct TextLine {
     pub(in crate::observe) level: Level,
     pub(in crate::observe) depth: usize,
     pub(in crate::observe) head: Option<Head>,
+    /// The number and the name of the step whose command wrote the line.
+    pub(in crate::observe) origin: Option<(String, String)>,
     /// What else there is to say, or all of it.
     pub(in crate::observe) more: String,
 }
@@ -30,6 +32,11 @@ pub(in crate::observe) struct Head {
 }
 
 impl TextLine {
+    #[cfg(feature = "progress")]
+    pub(in crate::observe) fn blank() -> Self {
+        Self { level: Level::Info, depth: 0, head: None, origin: None, more: String::new() }
+    }
+
     /// How much it matters.
     pub fn level(&self) -> Level {
         self.level
@@ -45,6 +52,22 @@ impl TextLine {
         Self { depth: 0, ..self.clone() }.to_string()
     }
 
+    /// Where an output line comes from: `3/9  OpenTofu apply`.
+    pub(in crate::observe) fn origin(&self) -> String {
+        self.origin.as_ref().map(|(count, name)| format!("{count}  {name}").trim_start().to_owned()).unwrap_or_default()
+    }
+
+    /// The line with a colour for its mark.
+    pub(in crate::observe) fn painted(&self) -> String {
+        let (text, depth) = (self.to_string(), 4 * self.depth);
+        let (indent, rest) = text.split_at(depth.min(text.len()));
+        let mut rest = rest.chars();
+        match (&self.head, rest.next()) {
+            (Some(head), Some(mark)) => format!("{indent}{}{}", paint(head.mark, mark, self.level), rest.as_str()),
+            _ => text,
+        }
+    }
+
     /// Whether a reader who wants `least` and what matters more wants the line; a success matters as much as an
     /// [`Info`](Level::Info).
     pub fn is_at_least(&self, least: Level) -> bool {
@@ -55,6 +78,18 @@ impl TextLine {
 /// The level with success in its place between the others.
 pub(in crate::observe) fn matters(level: Level) -> Level {
     if level == Level::Success { Level::Info } else { level }
+}
+
+/// A text in the colour of what it stands for.
+pub(in crate::observe) fn paint(mark: char, text: impl fmt::Display, level: Level) -> String {
+    let color = match (mark, level) {
+        (_, Level::Error) => "31",
+        (_, Level::Warning) => "33",
+        (_, Level::Success) => "32",
+        ('▸' | '>', _) => "36",
+        _ => "2",
+    };
+    format!("\u{1b}[{color}m{text}\u{1b}[0m")
 }
 
 impl fmt::Display for TextLine {

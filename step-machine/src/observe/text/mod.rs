@@ -12,6 +12,11 @@ use std::time::Duration;
 pub use clean::one_line;
 pub use line::TextLine;
 pub(in crate::observe) use line::matters;
+#[cfg(feature = "progress")]
+pub(in crate::observe) use line::{Head, paint, seconds};
+#[cfg(feature = "progress")]
+pub(in crate::observe) use told::{Doing, Task, Told, Undone};
+#[cfg(not(feature = "progress"))]
 use told::{Told, Undone};
 
 use crate::event::{
@@ -26,7 +31,8 @@ use crate::workflow::SharedPlan;
 ///
 /// Most events are one line or none. A line has its [`Level`] and how deep its run is nested; whatever comes from
 /// outside, the lines of commands for one, has lost its escape codes and control characters. What a step tells while it
-/// runs stands on the line that it ends with, unless messages are wanted [`at_once`](Self::at_once).
+/// runs stands on the line that it ends with, unless messages are wanted [`at_once`](Self::at_once); warnings and errors
+/// are told at once in any case.
 ///
 /// # Examples
 ///
@@ -54,13 +60,15 @@ use crate::workflow::SharedPlan;
 #[derive(Debug)]
 pub struct PlainText {
     /// The run, and those that are nested in it.
-    runs: Vec<Told>,
+    pub(super) runs: Vec<Told>,
     /// What was done before this process went on with it.
     before: HashMap<RunId, RunState>,
     level: Level,
     at_once: bool,
+    /// How much the lines of commands matter.
+    output: Level,
     /// When the last event came, in time since the Unix epoch.
-    now: Duration,
+    pub(super) now: Duration,
 }
 
 impl Default for PlainText {
@@ -73,7 +81,7 @@ impl PlainText {
     /// Lines from [`Level::Info`] on.
     pub fn new() -> Self {
         let (runs, before) = (Vec::new(), HashMap::new());
-        Self { runs, before, level: Level::Info, at_once: false, now: Duration::ZERO }
+        Self { runs, before, level: Level::Info, at_once: false, output: Level::Debug, now: Duration::ZERO }
     }
 
     /// Makes only lines that matter so much or more. A success matters as much as an info; the begin of a step, tasks and
@@ -87,6 +95,17 @@ impl PlainText {
     #[must_use]
     pub fn at_once(self) -> Self {
         Self { at_once: true, ..self }
+    }
+
+    /// Makes lines of what commands write too, at [`Level::Info`].
+    #[must_use]
+    pub fn with_output(self) -> Self {
+        Self { output: Level::Info, ..self }
+    }
+
+    #[cfg(feature = "progress")]
+    pub(super) fn without_output(self) -> Self {
+        Self { output: Level::Debug, ..self }
     }
 
     /// Tells what was done before too, where a run goes on: these are the run and those nested in it, as their journal had
@@ -132,7 +151,7 @@ impl PlainText {
             Kind::StepStart(start) => self.step_start(event, start),
             Kind::StepUpdate(update) => self.step_update(event, update),
             Kind::StepRetry(retry) => self.step_retry(event, retry),
-            Kind::StepEnd(end) => self.step_end(event, end),
+            Kind::StepEnd(end) => Some(self.step_end(event, end)),
             Kind::Stdout(line) | Kind::Stderr(line) => self.output(event, line),
             Kind::TaskStart(start) => self.task_start(event, start),
             Kind::TaskUpdate(update) => self.task_update(event, update),
@@ -235,54 +254,53 @@ impl PlainText {
     }
 
     fn step_update(&mut self, event: &Event, update: &StepUpdate) -> Option<TextLine> {
+        if let Some(fraction) = update.fraction {
+            self.told(event).advance(&update.step, fraction);
+        }
         let (message, level) = (update.message.as_deref()?, update.level.unwrap_or(Level::Info));
-        let (at_once, wanted) = (self.at_once, self.wants(level));
+        let is_bad = matches!(level, Level::Warning | Level::Error);
+        let (at_once, wanted) = (self.at_once || is_bad, self.wants(level));
         let told = self.told(event);
-        if at_once {
-            told.note(&update.step, level, message);
-            return wanted.then(|| told.line(level, '·', &update.step, None, one_line(message).into_owned()));
+        // What is for those who look for a fault is not for the line that a step ends with.
+        if !at_once && level != Level::Debug {
+            told.note(&update.step, message);
         }
-        // What is for those who look for a fault is not for the line of a step.
-        if level != Level::Debug {
-            told.note(&update.step, level, message);
-        }
-        None
+        let message = (at_once && wanted).then(|| one_line(message))?;
+        let (mark, text) = if is_bad { ('!', format!("{level}: {message}")) } else { ('·', message.into_owned()) };
+        told.hear(&update.step, &text);
+        Some(told.line(level, mark, &update.step, None, text))
     }
 
     fn step_retry(&mut self, event: &Event, retry: &StepRetry) -> Option<TextLine> {
-        let wanted = self.wants(Level::Warning);
+        let (wanted, next) = (self.wants(Level::Warning), self.now + retry.delay);
         let told = self.told(event);
         let attempts = told.plan.step(retry.step.id()).and_then(|step| step.retry).map(|retry| retry.attempts);
         let text = words::retry(retry, attempts);
-        told.wait(&retry.step, &text);
+        told.wait(&retry.step, next, &words::awaited(retry, attempts));
         wanted.then(|| told.line(Level::Warning, '↻', &retry.step, None, text))
     }
 
-    fn step_end(&mut self, event: &Event, end: &StepEnd) -> Option<TextLine> {
-        let at_once = self.at_once;
+    fn step_end(&mut self, event: &Event, end: &StepEnd) -> TextLine {
         let told = self.told(event);
-        let news = told.finish(&end.step).filter(|_| !at_once).unwrap_or_default();
-        let has_warning = news.has_warning();
+        let news = told.finish(&end.step).unwrap_or_default().into_text();
         let attempts = (end.attempt > 1).then(|| format!("{} attempts", end.attempt));
-        let news = Some(news.into_text()).filter(|news| !news.is_empty()).into_iter().chain(attempts);
+        let news = Some(news).filter(|news| !news.is_empty()).into_iter().chain(attempts);
         let (mark, level, more) = words::ended(end, news.collect::<Vec<_>>().join(", "));
-        let level = if level == Level::Success && has_warning { Level::Warning } else { level };
-        Some(told.line(level, mark, &end.step, Some(end.duration), more))
+        told.line(level, mark, &end.step, Some(end.duration), more)
     }
 
     fn undo_end(&mut self, event: &Event, end: &UndoEnd) -> TextLine {
-        let at_once = self.at_once;
         let told = self.told(event);
-        let news = told.finish(&end.step).filter(|_| !at_once).unwrap_or_default();
+        let news = told.finish(&end.step).unwrap_or_default();
         let (mark, level, more) = words::undone(end, &news.into_text());
         told.line(level, mark, &end.step, Some(end.duration), more)
     }
 
     fn output(&mut self, event: &Event, line: &OutputLine) -> Option<TextLine> {
-        let wanted = self.wants(Level::Debug);
+        let (level, wanted) = (self.output, self.wants(self.output));
         let told = self.told(event);
         told.hear(&line.step, &line.line);
-        wanted.then(|| told.output(&line.step, &one_line(&line.line)))
+        wanted.then(|| told.output(level, &line.step, &one_line(&line.line)))
     }
 
     fn task_start(&mut self, event: &Event, start: &TaskStart) -> Option<TextLine> {
@@ -293,10 +311,11 @@ impl PlainText {
     }
 
     fn task_update(&mut self, event: &Event, update: &TaskUpdate) -> Option<TextLine> {
-        let message = update.message.as_deref()?;
-        let wanted = self.at_once && self.wants(Level::Debug);
+        let (message, wanted) = (update.message.as_deref(), self.at_once && self.wants(Level::Debug));
         let told = self.told(event);
-        wanted.then(|| told.task(Level::Debug, '·', &update.step, &update.task, &one_line(message)))
+        told.task_moves(&update.step, &update.task, update.fraction, message);
+        let message = message.filter(|_| wanted)?;
+        Some(told.task(Level::Debug, '·', &update.step, &update.task, &one_line(message)))
     }
 
     fn task_end(&mut self, event: &Event, end: &TaskEnd) -> Option<TextLine> {
@@ -310,16 +329,11 @@ impl PlainText {
 
     fn stalled(&mut self, event: &Event, stalled: &Stalled) -> TextLine {
         let said = format!("nothing was heard for {}", words::span(stalled.silent));
-        let at_once = self.at_once;
-        let told = self.told(event);
-        if !at_once {
-            told.note(&stalled.step, Level::Warning, &said);
-        }
-        told.line(Level::Warning, '!', &stalled.step, None, format!("warning: {said}"))
+        self.told(event).line(Level::Warning, '!', &stalled.step, None, format!("warning: {said}"))
     }
 }
 
 /// A line that is about the whole run.
 fn whole(level: Level, text: String) -> TextLine {
-    TextLine { level, depth: 0, head: None, more: text }
+    TextLine { level, depth: 0, head: None, origin: None, more: text }
 }

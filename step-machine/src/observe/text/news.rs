@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::clean::one_line;
-use crate::event::Level;
 
 /// How many messages a line has room for.
 const ROOM: usize = 8;
@@ -13,27 +12,19 @@ const ROOM: usize = 8;
 pub(super) struct News {
     last: VecDeque<String>,
     others: usize,
-    has_warning: bool,
 }
 
 impl News {
-    pub(super) fn add(&mut self, level: Level, message: &str) {
-        let message = one_line(message);
-        let is_bad = matches!(level, Level::Warning | Level::Error);
-        self.has_warning |= is_bad;
-        let text = if is_bad { format!("{level}: {message}") } else { message.into_owned() };
-        if self.last.back() == Some(&text) {
+    pub(super) fn add(&mut self, message: &str) {
+        let text = one_line(message);
+        if self.last.back().is_some_and(|last| *last == text) {
             return;
         }
         if self.last.len() == ROOM {
             self.last.pop_front();
             self.others += 1;
         }
-        self.last.push_back(text);
-    }
-
-    pub(super) fn has_warning(&self) -> bool {
-        self.has_warning
+        self.last.push_back(text.into_owned());
     }
 
     /// What was told last.
@@ -55,11 +46,10 @@ mod tests {
     #[test]
     fn only_the_last_messages_are_kept_and_the_others_counted() {
         let mut news = News::default();
-        (0..10_000).for_each(|n| news.add(Level::Info, &n.to_string()));
-        news.add(Level::Info, "9999");
-        news.add(Level::Warning, "low\u{1b}[1m");
-        assert!(news.has_warning());
-        assert_eq!(news.last(), "warning: low");
-        assert_eq!(news.into_text(), "(9993 more), 9993, 9994, 9995, 9996, 9997, 9998, 9999, warning: low");
+        (0..10_000).for_each(|n| news.add(&n.to_string()));
+        news.add("9999");
+        news.add("low\u{1b}[1m");
+        assert_eq!(news.last(), "low");
+        assert_eq!(news.into_text(), "(9993 more), 9993, 9994, 9995, 9996, 9997, 9998, 9999, low");
     }
 }

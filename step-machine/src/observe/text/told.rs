@@ -12,36 +12,57 @@ use crate::state::RunState;
 use crate::workflow::SharedPlan;
 
 #[derive(Debug)]
-pub(super) struct Told {
-    pub(super) run: RunId,
-    pub(super) plan: SharedPlan,
+pub(in crate::observe) struct Told {
+    pub(in crate::observe) run: RunId,
+    pub(in crate::observe) plan: SharedPlan,
     /// The step that it is nested in.
-    pub(super) parent: Option<Parent>,
+    pub(in crate::observe) parent: Option<Parent>,
     /// How many runs it is nested in.
-    pub(super) depth: usize,
+    pub(in crate::observe) depth: usize,
     /// How many columns the longest name has.
     width: usize,
     /// What runs at the moment.
-    pub(super) doing: Vec<Doing>,
+    pub(in crate::observe) doing: Vec<Doing>,
 }
 
 /// A step that runs, or is being undone.
 #[derive(Debug)]
-pub(super) struct Doing {
-    pub(super) step: StepRef,
-    undone: Undone,
+pub(in crate::observe) struct Doing {
+    pub(in crate::observe) step: StepRef,
+    pub(in crate::observe) undone: Undone,
     /// When it began, in time since the Unix epoch.
-    since: Duration,
+    pub(in crate::observe) since: Duration,
     news: News,
     /// What was last heard of it: a line of a command, or what is waited for.
     heard: String,
-    tasks: Vec<(String, String)>,
+    /// How much of it is done, where that was told.
+    pub(in crate::observe) fraction: Option<f64>,
+    /// When the next attempt begins, in time since the Unix epoch.
+    pub(in crate::observe) next_attempt: Option<Duration>,
+    /// The tasks that are going on.
+    pub(in crate::observe) tasks: Vec<Task>,
+}
+
+/// A task that is going on.
+#[derive(Debug)]
+pub(in crate::observe) struct Task {
+    id: String,
+    pub(in crate::observe) name: String,
+    pub(in crate::observe) fraction: Option<f64>,
+    pub(in crate::observe) message: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Undone {
+pub(in crate::observe) enum Undone {
     No,
     Yes,
+}
+
+impl Doing {
+    /// What was last heard of it.
+    pub(in crate::observe) fn last(&self) -> &str {
+        if self.heard.is_empty() { self.news.last() } else { &self.heard }
+    }
 }
 
 impl Told {
@@ -55,12 +76,21 @@ impl Told {
             // Another attempt: its time goes on, and so does what it told.
             doing.heard.clear();
             doing.tasks.clear();
+            (doing.fraction, doing.next_attempt) = (None, None);
             return;
         }
         self.doing.retain(|doing| doing.step != *step);
         let since = event.at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let (heard, tasks, news) = (String::new(), Vec::new(), News::default());
-        self.doing.push(Doing { step: step.clone(), undone, since, news, heard, tasks });
+        self.doing.push(Doing {
+            step: step.clone(),
+            undone,
+            since,
+            news: News::default(),
+            heard: String::new(),
+            fraction: None,
+            next_attempt: None,
+            tasks: Vec::new(),
+        });
     }
 
     /// Takes a step off what runs; what it told.
@@ -74,10 +104,10 @@ impl Told {
     }
 
     /// Keeps a message for the line that the step ends with.
-    pub(super) fn note(&mut self, step: &StepRef, level: Level, message: &str) {
+    pub(super) fn note(&mut self, step: &StepRef, message: &str) {
         if let Some(doing) = self.doing(step) {
             doing.heard.clear();
-            doing.news.add(level, message);
+            doing.news.add(message);
         }
     }
 
@@ -89,22 +119,42 @@ impl Told {
         }
     }
 
-    pub(super) fn wait(&mut self, step: &StepRef, text: &str) {
+    /// Another attempt comes at `next`, in time since the Unix epoch.
+    pub(super) fn wait(&mut self, step: &StepRef, next: Duration, text: &str) {
         if let Some(doing) = self.doing(step) {
+            doing.next_attempt = Some(next);
             text.clone_into(&mut doing.heard);
+        }
+    }
+
+    pub(super) fn advance(&mut self, step: &StepRef, fraction: f64) {
+        if let Some(doing) = self.doing(step) {
+            doing.fraction = Some(fraction);
         }
     }
 
     pub(super) fn task_begins(&mut self, step: &StepRef, task: &str, name: &str) {
         if let Some(doing) = self.doing(step) {
-            doing.tasks.retain(|(id, _)| id != task);
-            doing.tasks.push((task.to_owned(), one_line(name).into_owned()));
+            doing.tasks.retain(|other| other.id != task);
+            let (id, name) = (task.to_owned(), one_line(name).into_owned());
+            doing.tasks.push(Task { id, name, fraction: None, message: String::new() });
+        }
+    }
+
+    pub(super) fn task_moves(&mut self, step: &StepRef, task: &str, fraction: Option<f64>, message: Option<&str>) {
+        let tasks = self.doing(step).map(|doing| &mut doing.tasks);
+        if let Some(task) = tasks.and_then(|tasks| tasks.iter_mut().find(|other| other.id == task)) {
+            task.fraction = fraction.or(task.fraction);
+            if let Some(message) = message {
+                task.message.clear();
+                task.message.push_str(&one_line(message));
+            }
         }
     }
 
     pub(super) fn task_ends(&mut self, step: &StepRef, task: &str) {
         if let Some(doing) = self.doing(step) {
-            doing.tasks.retain(|(id, _)| id != task);
+            doing.tasks.retain(|other| other.id != task);
         }
     }
 
@@ -117,10 +167,10 @@ impl Told {
         took: Option<Duration>,
         more: String,
     ) -> TextLine {
-        TextLine { level, depth: self.depth, head: Some(self.head(mark, step, took)), more }
+        TextLine { level, depth: self.depth, head: Some(self.head(mark, step, took)), origin: None, more }
     }
 
-    fn head(&self, mark: char, step: &StepRef, took: Option<Duration>) -> Head {
+    pub(in crate::observe) fn head(&self, mark: char, step: &StepRef, took: Option<Duration>) -> Head {
         let (total, width) = (self.plan.steps.len(), self.width);
         match step.find(&self.plan) {
             Some(at) => {
@@ -132,23 +182,26 @@ impl Told {
     }
 
     /// `  3/9  | what a command wrote`
-    pub(super) fn output(&self, step: &StepRef, line: &str) -> TextLine {
-        let count = self.head(' ', step, None).count();
-        TextLine { level: Level::Debug, depth: self.depth, head: None, more: format!("  {count}  | {line}") }
+    pub(super) fn output(&self, level: Level, step: &StepRef, line: &str) -> TextLine {
+        let head = self.head(' ', step, None);
+        let (count, depth) = (head.count(), self.depth);
+        let more = format!("  {count}  | {line}");
+        TextLine { level, depth, head: None, origin: Some((count, head.name)), more }
     }
 
     /// `    > 3/9  Install packages: curl  said`
     pub(super) fn task(&self, level: Level, mark: char, step: &StepRef, task: &str, said: &str) -> TextLine {
         let doing = self.doing.iter().find(|doing| doing.step == *step);
-        let name = doing.and_then(|doing| doing.tasks.iter().find(|(id, _)| id == task)).map(|(_, name)| name.clone());
+        let known = doing.and_then(|doing| doing.tasks.iter().find(|known| known.id == task));
+        let name = known.map(|known| known.name.clone());
         let name = name.unwrap_or_else(|| one_line(task).into_owned());
         let mut head = self.head(mark, step, None);
         head.name = format!("{}: {name}", head.name);
-        TextLine { level, depth: self.depth + 1, head: Some(head), more: said.to_owned() }
+        TextLine { level, depth: self.depth + 1, head: Some(head), origin: None, more: said.to_owned() }
     }
 
     pub(super) fn still(&self, doing: &Doing, now: Duration) -> TextLine {
-        let last = if doing.heard.is_empty() { doing.news.last() } else { &doing.heard };
+        let last = doing.last();
         let what = match doing.undone {
             Undone::No => "still running",
             Undone::Yes => "still being undone",

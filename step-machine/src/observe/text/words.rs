@@ -65,8 +65,18 @@ pub(super) fn begins(start: &StepStart) -> String {
 
 /// `attempt 2 of 3 in 1.5 s: refused`
 pub(super) fn retry(retry: &StepRetry, attempts: Option<u32>) -> String {
+    let (next, delay) = (next(retry, attempts), retry.delay.as_secs_f64());
+    format!("{next} in {delay:.1} s: {}", chain(&retry.error))
+}
+
+/// The same without the time, which goes down while it is waited for.
+pub(super) fn awaited(retry: &StepRetry, attempts: Option<u32>) -> String {
+    format!("{}: {}", next(retry, attempts), chain(&retry.error))
+}
+
+fn next(retry: &StepRetry, attempts: Option<u32>) -> String {
     let of = attempts.map(|attempts| format!(" of {attempts}")).unwrap_or_default();
-    format!("attempt {}{of} in {:.1} s: {}", retry.attempt + 1, retry.delay.as_secs_f64(), chain(&retry.error))
+    format!("attempt {}{of}", retry.attempt + 1)
 }
 
 pub(super) fn task_ended(end: &TaskEnd) -> Said {
@@ -100,7 +110,7 @@ pub(super) fn run_ended(end: &RunEnd, took: Duration) -> (Level, String) {
         }
         (RunStatus::RolledBack, ..) => (Level::Error, format!("failed{at} and rolled back after {took}")),
         (RunStatus::Stuck, ..) => (Level::Error, format!("{what}{at} and stuck after {took}: not all was undone")),
-        (_, ..) => (Level::Error, format!("failed{at} after {took}")),
+        _ => (Level::Error, format!("failed{at} after {took}")),
     }
 }
 
