@@ -113,7 +113,7 @@ pub struct Progress {
     /// The id of the step that started last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<StepRef>,
-    /// The estimated time that remains; unknown before anything is done.
+    /// The estimated time that remains; unknown before anything is done, unless earlier runs tell.
     #[serde(rename = "eta_ms", default, skip_serializing_if = "Option::is_none", with = "millis_option")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<f64>"))]
     pub eta: Option<Duration>,

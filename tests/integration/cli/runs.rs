@@ -86,9 +86,9 @@ fn a_wide_table_is_cut_to_the_screen_but_never_an_id() {
         command.env("COLUMNS", columns);
         crate::flows::user::Screen::of(command)
     };
-    let narrow = at("72", &["runs"]);
+    let narrow = at("80", &["runs"]);
     narrow.tells(id);
-    assert!(narrow.stdout.lines().all(|line| line.chars().count() <= 72), "{narrow}");
+    assert!(narrow.stdout.lines().all(|line| line.chars().count() <= 80), "{narrow}");
     Course::default().run(long, desk.journal(), &super::new_year());
     at("40", &["runs"]).tells(long);
     for what in [&["show", id, "--brief"][..], &["stats", "release"]] {
