@@ -69,7 +69,7 @@ fn output_of(event: Option<&Event>) -> Option<(&Event, &str)> {
 
 /// A line, and where a step failed what its error says beyond the first line.
 fn told(line: &TextLine, event: Option<&Event>) -> String {
-    let mut text = line.text();
+    let mut text = line.alone();
     if let Some(Kind::StepEnd(end)) = event.map(|event| &event.kind)
         && let (StepStatus::Failed, Some(error)) = (end.status, &end.error)
         && error.nested.is_none()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use console::measure_text_width;
 
 use super::row::{Ink, Row};
-use crate::event::{Level, Progress};
+use crate::event::Level;
 use crate::observe::PlainText;
 use crate::observe::text::{Doing, Head, Task, TextLine, Told, Undone, matters, paint, seconds};
 
@@ -28,11 +28,20 @@ pub(super) struct Sheet {
 pub(super) struct Whole {
     /// When it began, in time since the Unix epoch.
     pub(super) begun: Duration,
-    pub(super) progress: Option<Progress>,
-    /// When that was told, in time since the Unix epoch.
-    pub(super) told: Duration,
+    pub(super) progress: Option<Share>,
     /// Whether its effects are being taken back.
     pub(super) goes_back: bool,
+}
+
+/// How far a run was when it was told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) percentage: f64,
+    pub(super) completed: usize,
+    pub(super) total: usize,
+    pub(super) eta: Option<Duration>,
+    /// When that was, in time since the Unix epoch.
+    pub(super) told: Duration,
 }
 
 const SPINNER: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
@@ -147,11 +156,11 @@ fn bar(fraction: f64, columns: usize) -> String {
 fn whole_row(sheet: Sheet, whole: &Whole) -> String {
     let mut row = Row::new(sheet.width, sheet.colors);
     let Some(progress) = &whole.progress else { return row.finish() };
-    let (percentage, completed, total) = (progress.percentage, progress.completed, progress.total_steps);
+    let Share { percentage, completed, total, eta, told } = *progress;
     row.push(Ink::Plain, &format!("Progress: {percentage:.1}% ({completed}/{total})"));
     let elapsed = clock(sheet.now.saturating_sub(whole.begun));
     let elapsed = elapsed.trim_start();
-    let left = progress.eta.map(|eta| eta.saturating_sub(sheet.now.saturating_sub(whole.told)));
+    let left = eta.map(|eta| eta.saturating_sub(sheet.now.saturating_sub(told)));
     // An estimate that is over was wrong, and a new one comes with the next event.
     let left = left.filter(|left| *left >= Duration::from_millis(100) && !whole.goes_back);
     let left = left.map(|left| clock(left).trim_start().to_owned());

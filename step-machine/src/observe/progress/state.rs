@@ -1,8 +1,9 @@
 //! What there is to draw.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::layout::{self, Sheet, Whole};
+use super::layout::{self, Share, Sheet, Whole};
 use crate::event::{Event, Kind};
 use crate::observe::PlainText;
 use crate::observe::text::TextLine;
@@ -16,7 +17,7 @@ pub(super) struct State {
     pub(super) text: PlainText,
     whole: Whole,
     /// Lines that are to stay, and are not drawn yet.
-    waiting: Vec<TextLine>,
+    waiting: VecDeque<TextLine>,
     left_out: usize,
     /// The last line of each step of the whole run.
     pub(super) ends: Option<Vec<(usize, TextLine)>>,
@@ -31,7 +32,7 @@ impl State {
         Self {
             text: PlainText::new().with_output(),
             whole: Whole::default(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             left_out: 0,
             ends: None,
             frame: 0,
@@ -95,8 +96,13 @@ impl State {
             _ => {}
         }
         if let Some(progress) = &event.progress {
-            self.whole.progress = Some(progress.clone());
-            self.whole.told = self.text.now;
+            self.whole.progress = Some(Share {
+                percentage: progress.percentage,
+                completed: progress.completed,
+                total: progress.total_steps,
+                eta: progress.eta,
+                told: self.text.now,
+            });
         }
     }
 
@@ -107,7 +113,7 @@ impl State {
             self.waiting.remove(oldest);
             self.left_out += 1;
         }
-        self.waiting.push(line);
+        self.waiting.push_back(line);
     }
 
     /// One line for each step, above that of the end.
@@ -115,8 +121,8 @@ impl State {
         let Some(ends) = &mut self.ends else { return };
         let mut ends = std::mem::take(ends);
         ends.sort_by_key(|(number, _)| *number);
-        let end = self.waiting.pop();
-        self.waiting.push(TextLine::blank());
+        let end = self.waiting.pop_back();
+        self.waiting.push_back(TextLine::blank());
         self.waiting.extend(ends.into_iter().map(|(_, line)| line).chain(end));
         self.ends = Some(Vec::new());
     }

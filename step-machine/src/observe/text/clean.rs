@@ -12,7 +12,8 @@ use std::borrow::Cow;
 /// assert_eq!(one_line("\u{1b}[31mred\u{1b}[0m\tand\nmore\u{7}"), "red and more ");
 /// ```
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unfit) {
+    let is_plain = |byte: u8| (b' '..=b'~').contains(&byte);
+    if text.bytes().all(is_plain) || !text.chars().any(is_unfit) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len());

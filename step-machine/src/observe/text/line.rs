@@ -57,6 +57,13 @@ impl TextLine {
         self.origin.as_ref().map(|(count, name)| format!("{count}  {name}").trim_start().to_owned()).unwrap_or_default()
     }
 
+    /// The line where it stands for itself and not below others: `3/9 OpenTofu apply: failed`.
+    pub(in crate::observe) fn alone(&self) -> String {
+        let Some(head) = &self.head else { return self.text() };
+        let (count, name) = (head.count(), &head.name);
+        format!("{} {name}: {}", count, self.more).trim_start().to_owned()
+    }
+
     /// The line with a colour for its mark.
     pub(in crate::observe) fn painted(&self) -> String {
         let (text, depth) = (self.to_string(), 4 * self.depth);
