@@ -29,7 +29,7 @@ impl Script {
         *seen += 1;
         let at =
             humantime::format_rfc3339_micros(std::time::UNIX_EPOCH + Duration::from_secs(1_767_225_600) + self.now);
-        let elapsed = (self.now - *began).as_secs_f64() * 1000.0;
+        let elapsed = self.now.saturating_sub(*began).as_secs_f64() * 1000.0;
         let comma = if fields.is_empty() { "" } else { "," };
         let text = format!(
             r#"{{"v":1,"run":"{run}","workflow":"w","seq":{seen},"at":"{at}","elapsed_ms":{elapsed:?},"type":"{name}"{comma}{fields}}}"#
@@ -64,7 +64,8 @@ impl Script {
         rest: &str,
     ) -> &mut Self {
         let more = |id: &str| -> String {
-            more.iter().filter(|(of, _)| *of == id).map(|(_, more)| format!(",{more}")).collect()
+            let more = more.iter().filter(|(of, _)| *of == id).flat_map(|(_, more)| [",", *more]);
+            more.collect()
         };
         let steps = steps.iter().map(|(id, name)| {
             let name = serde_json::Value::from(*name);

@@ -9,7 +9,8 @@ use super::assert_kept;
 use super::script::{Script, rich};
 
 fn written(mut text: PlainText, script: &Script) -> String {
-    script.events.iter().flat_map(|event| text.lines(event)).map(|line| format!("{line}\n")).collect()
+    let lines = script.events.iter().flat_map(|event| text.lines(event));
+    lines.flat_map(|line| [line.to_string(), "\n".to_owned()]).collect()
 }
 
 #[test]
