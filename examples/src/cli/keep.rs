@@ -318,7 +318,8 @@ macro_rules! kept {
         };
         let builder = if kept.take_over { builder.take_over() } else { builder };
         match &kept.journal {
-            Some(journal) => builder.journal(journal.clone()),
+            // Who deploys often knows how long it takes.
+            Some(journal) => builder.journal(journal.clone()).estimate_from_history(),
             None => builder,
         }
     }};
