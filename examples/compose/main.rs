@@ -192,7 +192,7 @@ fn add_image(image: &str, kilobytes: u16, place: &PlaceArgs) -> Done {
         return Ok(wrong_folder(&place, "holds something else"));
     }
     demo::prepare(&place, false)?;
-    registry::add(&place.registry(), image, kilobytes.into())?;
+    registry::add(&place.registry(), &[(image, kilobytes.into())])?;
     tell(&format!("{}: there is an image {image} now", shown(&place.registry())));
     Ok(ExitCode::SUCCESS)
 }

@@ -11,9 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use step_machine_examples::disk::{read, remove, write};
-use step_machine_examples::file_server::{hex, incompressible};
+use step_machine_examples::file_server::hex;
 use step_machine_examples::http::{self, Incoming};
-use step_machine_examples::site;
 use tokio::io::AsyncReadExt;
 
 use crate::error::ComposeError;
@@ -40,14 +39,22 @@ pub(crate) struct Layer {
     pub(crate) size: u64,
 }
 
-/// Puts an image into the registry: what all images stand on, and a page with so much beside it.
-pub(crate) fn add(registry: &Path, image: &str, kilobytes: usize) -> io::Result<()> {
-    let page = image.replace(':', " ");
-    let own = [("page.txt", format!("{page}\n").into_bytes()), ("data", incompressible(image, kilobytes * 1024))];
-    let layers = [layer(registry, &[("base", incompressible("base", BASE))])?, layer(registry, &own)?];
+/// Puts images into the registry, each with how many kilobytes are its own: a page with its name, and data, on what all
+/// images stand on.
+pub(crate) fn add(registry: &Path, images: &[(&str, usize)]) -> io::Result<()> {
     let mut index: Index = read(&registry.join(INDEX))?.unwrap_or_default();
-    index.insert(image.to_owned(), layers.into());
+    let base = layer(registry, &[("base", data("base", BASE))])?;
+    for (image, kilobytes) in images {
+        let page = format!("{}\n", image.replace(':', " "));
+        let own = layer(registry, &[("page.txt", page.into_bytes()), ("data", data(image, kilobytes * 1024))])?;
+        index.insert((*image).to_owned(), vec![base.clone(), own]);
+    }
     write(&registry.join(INDEX), &index)
+}
+
+/// So many bytes that no other image has.
+fn data(image: &str, length: usize) -> Vec<u8> {
+    image.bytes().cycle().take(length).collect()
 }
 
 /// Packs a layer of these files.
@@ -88,8 +95,7 @@ pub(crate) fn prepare(registry: &Path, images: &[(&str, usize)]) -> io::Result<(
     if registry.join(INDEX).exists() {
         return Ok(());
     }
-    site::write(&registry.join(LAYERS).join("README"), "Layers of images, by their checksums.\n")?;
-    images.iter().try_for_each(|(image, kilobytes)| add(registry, image, *kilobytes))
+    add(registry, images)
 }
 
 /// The registry as its clients see it.

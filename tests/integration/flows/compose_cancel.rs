@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 
 use serde_json::json;
 use step_machine::Workflow;
-use step_machine::event::{RunStatus, StepStatus};
+use step_machine::event::{Kind, RunStatus, StepStatus};
 use step_machine_examples::steps::ComposeStep;
 
 use super::compose_site::{Shop, compose_file};
@@ -17,9 +17,14 @@ use super::user::{Screen, eventually};
 fn pulling(shop: &Shop, kilobytes: &str, arguments: &[&str]) -> Child {
     let command = [&["--bandwidth", kilobytes, "--format", "json"], arguments].concat();
     let child = shop.user.command("compose", &command).spawn().unwrap();
-    let is_pulling = || shop.names("images").iter().any(|name| name.ends_with(".new"));
+    let is_pulling = || shop.names("images").iter().any(|name| is_half(name));
     eventually("an image is on its way", is_pulling);
     child
+}
+
+/// Whether a layer is on its way: one that is here is named by its checksum alone.
+fn is_half(layer: &str) -> bool {
+    layer.contains('.')
 }
 
 fn interrupt(child: &Child) {
@@ -105,29 +110,51 @@ fn what_takes_its_time_to_get_well_is_waited_for() {
     assert!((2..=6).contains(&attempts), "{attempts}");
 }
 
-/// At every step, and at every moment of it, a process that dies is gone on with.
+#[test]
+fn what_was_pulled_before_a_crash_is_not_pulled_again() {
+    let shop = Shop::new();
+    let mut child = pulling(&shop, "400", &["--id", "first"]);
+    let whole = || shop.names("images").into_iter().filter(|name| !is_half(name)).collect::<Vec<_>>();
+    eventually("a layer is here", || !whole().is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let here: u64 = whole().iter().map(|name| fs::metadata(shop.user.path("images").join(name)).unwrap().len()).sum();
+    let screen = shop.told(&["--resume"]);
+    assert_eq!(screen.code, Some(0), "{screen}");
+    let events = screen.events();
+    let mut pulling = events.iter().filter(|event| event.step() == Some("pulling"));
+    let Some(Kind::StepStart(start)) = pulling.next().map(|event| &event.kind) else { panic!("{screen}") };
+    assert_eq!((start.attempt, start.interrupted), (2, true));
+    let pulled = pulling.find_map(|event| match &event.kind {
+        Kind::StepUpdate(update) => update.metadata.get("bytes")?.as_u64(),
+        _ => None,
+    });
+    let images = shop.names("images");
+    let all: u64 = images.iter().map(|name| fs::metadata(shop.user.path("images").join(name)).unwrap().len()).sum();
+    assert_eq!((pulled, here > 0), (Some(all - here), true));
+    shop.runs("2.0.0", "shop-1");
+}
+
+/// At every step, before it, during it or after it in turn.
 #[test]
 fn a_crash_at_any_step_says_how_to_go_on_and_that_goes_on() {
     let shop = Shop::with(&["v1.0.0"]);
     for (number, step) in (2..).zip(ComposeStep::steps()) {
-        for when in ["before", "during", "after"].into_iter().skip((number % 3) as usize).take(1) {
-            let (id, crash_at) = (format!("{}-{when}", step.id()), format!("{}:{when}", step.id()));
-            let tag = if number % 2 == 0 { "v2.0.0" } else { "v1.0.0" };
-            let mut command = shop.user.command("compose", &["--crash-at", &crash_at, "--id", &id, "--ref", tag]);
-            let output = command.output().unwrap();
-            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.signal(), Some(9), "{stderr}");
-            assert!(
-                stderr.contains(&format!("died at {}; go on with it: cargo run --example compose", step.id())),
-                "{stderr}"
-            );
-            let screen = shop.compose(&["--resume"]);
-            assert_eq!(screen.code, Some(0), "{crash_at}: {screen}");
-            screen.tells(&format!("compose: run {id} goes on, "));
-            shop.runs(&tag[1..], &format!("shop-{number}"));
-            // That of the version before, and its own: not that of the attempt that died.
-            assert_eq!(shop.names("worktrees").len(), 2, "{crash_at}: {:?}", shop.names("worktrees"));
-        }
+        let when = ["before", "during", "after"][number % 3];
+        let (id, crash_at) = (format!("{}-{when}", step.id()), format!("{}:{when}", step.id()));
+        let tag = ["v2.0.0", "v1.0.0"][number % 2];
+        let mut command = shop.user.command("compose", &["--crash-at", &crash_at, "--id", &id, "--ref", tag]);
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.signal(), Some(9), "{stderr}");
+        let words = format!("died at {}; go on with it: cargo run --example compose", step.id());
+        assert!(stderr.contains(&words), "{stderr}");
+        let screen = shop.compose(&["--resume"]);
+        assert_eq!(screen.code, Some(0), "{crash_at}: {screen}");
+        screen.tells(&format!("compose: run {id} goes on, "));
+        shop.runs(&tag[1..], &format!("shop-{number}"));
+        // That of the version before, and its own: not that of the attempt that died.
+        assert_eq!(shop.names("worktrees").len(), 2, "{crash_at}: {:?}", shop.names("worktrees"));
     }
 }
 
