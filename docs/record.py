@@ -12,6 +12,7 @@ import fcntl
 import html
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -41,7 +42,8 @@ def main():
     screen = pyte.HistoryScreen(options.columns, options.rows, history=10_000, ratio=0.5)
     frames, code = record(options.command, screen, pyte.ByteStream(screen), options)
     if code != options.code:
-        sys.exit(f"the command ended with exit code {code}, not with {options.code}")
+        screen = "\n".join(text_of(frames[-1][1]))
+        sys.exit(f"{screen}\nthe command ended with exit code {code}, not with {options.code}")
     options.picture.parent.mkdir(parents=True, exist_ok=True)
     options.picture.write_text(draw(frames, options), encoding="utf-8")
     if options.text:
@@ -137,7 +139,7 @@ def draw(frames, options):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}"'
         f' role="img" aria-label="{html.escape(title)}">',
         f"<title>{html.escape(title)}</title>",
-        "<style>text{font:14px ui-monospace,Menlo,Consolas,monospace;white-space:pre}"
+        "<style>text{font:14px ui-monospace,Menlo,Consolas,monospace}"
         + timing(distinct, options.slower) + "</style>",
         f'<rect width="100%" height="100%" rx="8" fill="{PAPER}"/>',
         f'<text x="{MARGIN}" y="{MARGIN + 12}" fill="#7f8794">$ {html.escape(title)}</text>',
@@ -169,17 +171,16 @@ def timing(frames, slower):
 
 
 def row(at, pieces):
-    """One line of text; a piece stands where its first cell is, whatever the fonts make of the signs before it."""
+    """One line of text. What stands between two gaps begins where its first cell is, whatever the fonts make of the
+    signs before it, and whatever becomes of blanks."""
     y, column, spans = MARGIN + 12 + (at + 1) * HIGH + 8, 0, []
     for text, ink, bold in pieces:
-        if text.strip():
-            lead = len(text) - len(text.lstrip())
-            x = MARGIN + (column + lead) * WIDE
-            style = ' font-weight="bold"' if bold else ""
-            shown = text.strip()
+        style = f' fill="{COLOURS.get(ink, INK)}"' + (' font-weight="bold"' if bold else "")
+        for words in re.finditer(r"\S+(?: \S+)*", text):
+            shown = words.group()
+            x = MARGIN + (column + words.start()) * WIDE
             length = f' textLength="{len(shown) * WIDE:.1f}"' if len(shown) > 1 else ""
-            fill = COLOURS.get(ink, INK)
-            spans.append(f'<text x="{x:.1f}" y="{y}" fill="{fill}"{style}{length}>{html.escape(shown)}</text>')
+            spans.append(f'<text x="{x:.1f}" y="{y}"{style}{length}>{html.escape(shown)}</text>')
         column += len(text)
     return "".join(spans)
 

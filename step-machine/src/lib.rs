@@ -206,4 +206,8 @@ pub mod attributes {
 mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
+
+    #[cfg(feature = "progress")]
+    #[doc = include_str!("../../docs/observing.md")]
+    struct Observing;
 }

@@ -1,6 +1,6 @@
 //! What an observer costs an event, and what a step costs that tells its progress a hundred thousand times a second.
 //!
-//! `cargo bench -p step-machine --features sqlite --bench observers`. Whole runs of the typed machine, samples taken in
+//! `cargo bench -p step-machine --all-features --bench observers`. Whole runs of the typed machine, samples taken in
 //! turn, medians. The first figure of an observer is the run with it over the run without any, which includes the making of
 //! the events; the second is what it takes beyond one that does nothing. What readers read is outside of the timed part.
 //! Another observer is another line of `contenders`.
@@ -14,7 +14,10 @@ use std::hint::black_box;
 use std::io;
 use std::time::Instant;
 
-use step_machine::observe::{JsonLines, broadcast, callbacks, channel, channel_bounded};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use step_machine::observe::{
+    JsonLines, Metrics, PlainLog, ProgressBar, Tracing, broadcast, callbacks, channel, channel_bounded,
+};
 use step_machine::{MachineBuilder, Observer, StepContext, Workflow};
 
 const SAMPLES: usize = 400;
@@ -37,6 +40,14 @@ fn contenders() -> Vec<(&'static str, fn() -> Made)> {
             beside((observer, (live.subscribe(), live)))
         }),
         ("JSON lines, memory", || alone(JsonLines::new(Vec::new()))),
+        ("plain log, nowhere", || alone(PlainLog::new(io::sink()))),
+        ("screen, nowhere", || alone(ProgressBar::terminal(io::sink(), || (80, 24)))),
+        ("tracing, no subscriber", || alone(Tracing::new())),
+        ("tracing, registry", || {
+            let subscriber = tracing_subscriber::registry();
+            beside((Tracing::new(), tracing::subscriber::set_default(subscriber)))
+        }),
+        ("metrics, Prometheus", || alone(Metrics::new())),
     ]
 }
 
@@ -126,6 +137,8 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
     let samples = if is_test { 2 } else { SAMPLES };
+    // For the observer of metrics; nobody else asks for it.
+    PrometheusBuilder::new().install_recorder().expect("there is no other one");
     let contenders = contenders();
     let mut taken: Vec<Vec<f64>> = vec![Vec::new(); contenders.len() + 1];
     for _ in 0..samples {

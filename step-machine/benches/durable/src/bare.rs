@@ -16,10 +16,14 @@ pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 /// One commit for each of so many steps, of 128 bytes.
 pub(crate) fn chain(connection: &Connection, steps: u32) -> rusqlite::Result<Duration> {
-    let body = [b'x'; 128];
+    chain_of(connection, steps, &[b'x'; 128])
+}
+
+/// One commit for each of so many steps, of these bytes.
+pub(crate) fn chain_of(connection: &Connection, steps: u32, body: &[u8]) -> rusqlite::Result<Duration> {
     let since = Instant::now();
     for _ in 0..steps {
-        connection.prepare_cached("INSERT INTO step (body) VALUES (?1)")?.execute([&body])?;
+        connection.prepare_cached("INSERT INTO step (body) VALUES (?1)")?.execute([body])?;
     }
     Ok(since.elapsed())
 }

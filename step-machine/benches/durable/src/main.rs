@@ -115,23 +115,38 @@ fn micros(took: Duration, steps: usize) -> f64 {
 fn chain(dir: &TempDir, samples: usize) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bare = bare::open(&dir.path().join("bare.db"))?;
+    let same = bare::open(&dir.path().join("same.db"))?;
     let journal = SqliteJournal::open(dir.path().join("runs.db"))?;
-    let mut took = [Vec::new(), Vec::new(), Vec::new()];
+    let body = vec![b'x'; bytes_a_step(&runtime)?];
+    let mut took = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..samples {
         took[0].push(micros(bare::chain(&bare, 100)?, 100));
+        took[1].push(micros(bare::chain_of(&same, 100, &body)?, 100));
         let since = Instant::now();
         runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
-        took[1].push(micros(since.elapsed(), 100));
+        took[2].push(micros(since.elapsed(), 100));
         let since = Instant::now();
         typed_100(journal.clone())?;
-        took[2].push(micros(since.elapsed(), 100));
+        took[3].push(micros(since.elapsed(), 100));
     }
-    let [bare, runner, machine] = took.map(median);
+    let [bare, same, runner, machine] = took.map(median);
     println!("microseconds a step of 100, medians of {samples} samples taken in turn");
-    println!("bare rusqlite, one commit a step   {bare:>8.1}");
-    println!("runner, SqliteJournal              {runner:>8.1}   {:.2} of its speed", bare / runner);
-    println!("typed machine, SqliteJournal       {machine:>8.1}   {:.2} of its speed", bare / machine);
+    println!("bare rusqlite, one commit a step of 128 bytes {bare:>8.1}");
+    println!("the same of {:>4} bytes, as many as our events {same:>8.1}", body.len());
+    for (name, took) in [("runner, SqliteJournal", runner), ("typed machine, SqliteJournal", machine)] {
+        let (beside_bare, beside_same) = (bare / took, same / took);
+        println!("{name:<45} {took:>8.1}   {beside_bare:.2} and {beside_same:.2} of their speed");
+    }
     Ok(())
+}
+
+/// How many bytes of events a step of the chain has.
+fn bytes_a_step(runtime: &Runtime) -> Outcome<usize> {
+    let journal = step_machine::MemoryJournal::new();
+    let report = runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
+    let events = journal.load(report.run()).wait()?;
+    let texts = events[1..events.len() - 1].iter().map(serde_json::to_vec).collect::<Result<Vec<_>, _>>()?;
+    Ok(texts.iter().map(Vec::len).sum::<usize>() / 100)
 }
 
 /// Lets so many runs go at once; how long they took.

@@ -112,9 +112,11 @@ impl fmt::Display for TextLine {
 }
 
 impl Head {
-    /// `3/9`, or nothing where the plan is not known.
+    /// `3/9`, as wide for all steps, or nothing where the plan is not known.
     pub(in crate::observe) fn count(&self) -> String {
-        if self.total == 0 { String::new() } else { format!("{}/{}", self.number, self.total) }
+        let Self { number, total, .. } = self;
+        let digits = total.checked_ilog10().unwrap_or(0) as usize + 1;
+        if *total == 0 { String::new() } else { format!("{number:>digits$}/{total}") }
     }
 }
 
