@@ -50,11 +50,12 @@ fn lines(observer: impl FnOnce(Callbacks, Box<dyn FnMut(&TextLine) + Send>) -> C
 }
 
 #[test]
-fn a_status_is_one_line_a_step() {
+fn a_status_is_one_line_a_step_and_one_for_each_warning() {
     let told = lines(|callbacks, note| callbacks.on_status(note));
     let expected = [
         "deploy: 3 steps, run web-42",
-        "✓ 1/3  Copy     0.000 s  two files, warning: one is large",
+        "! 1/3  Copy  warning: one is large",
+        "✓ 1/3  Copy     0.000 s  two files",
         "! 2/3  Scan     0.000 s  warning (network): connection refused",
         "✓ 3/3  Start    0.000 s",
         "completed with 1 warning in 0.000 s",
@@ -86,7 +87,7 @@ fn verbose_lines_tell_everything_when_it_comes() {
 fn a_level_leaves_out_what_matters_less_wherever_it_stands() {
     let warnings = lines(|callbacks, note| callbacks.on_status(note).level(Level::Warning));
     let expected = [
-        "✓ 1/3  Copy     0.000 s  two files, warning: one is large",
+        "! 1/3  Copy  warning: one is large",
         "! 2/3  Scan     0.000 s  warning (network): connection refused",
         "completed with 1 warning in 0.000 s",
     ];
@@ -103,7 +104,10 @@ fn a_line_has_its_level() {
     let levels: Arc<Mutex<Vec<Level>>> = Arc::default();
     let kept = levels.clone();
     run(callbacks().on_status(move |line| kept.lock().unwrap().push(line.level())));
-    assert_eq!(*levels.lock().unwrap(), [Level::Info, Level::Warning, Level::Warning, Level::Success, Level::Warning]);
+    assert_eq!(
+        *levels.lock().unwrap(),
+        [Level::Info, Level::Warning, Level::Success, Level::Warning, Level::Success, Level::Warning]
+    );
 }
 
 #[test]
@@ -136,11 +140,11 @@ fn a_callback_that_panics_keeps_nothing_from_its_neighbours() {
     };
     assert_eq!(*seen.lock().unwrap(), ["type 1", "step 7", "step 11", "run 12"]);
     let (status, verbose) = (status.0.lock().unwrap().len(), verbose.0.lock().unwrap().len());
-    assert_eq!((status, verbose, others.len()), (5, 11, 12));
+    assert_eq!((status, verbose, others.len()), (6, 11, 12));
     assert_eq!(faults.len(), 1);
     assert!(faults[0].observer.ends_with("Callbacks"), "{faults:?}");
     // One for each event, the steps that completed, the run, and each line.
-    assert_eq!(faults[0].panics, 12 + 2 + 1 + 5 + 11);
+    assert_eq!(faults[0].panics, 12 + 2 + 1 + 6 + 11);
 }
 
 /// Panics where it is asked how often it did.
