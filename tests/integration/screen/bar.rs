@@ -82,12 +82,12 @@ fn two_hundred_steps_scroll_away_above_two_live_lines() {
     script.over("web", "completed");
     play(&mut show, &mut script);
     let history = show.terminal.history();
-    let told: Vec<&str> = history.iter().map(|row| row.split("  ").next().unwrap()).collect();
+    let told: Vec<&str> = history.iter().map(|row| row.split("  ステップ").next().unwrap()).collect();
     let mut expected = vec!["w: 200 steps, run web".to_owned()];
-    expected.extend((1..=200).map(|n| format!("✓ {n}/200")));
+    expected.extend((1..=200).map(|n| format!("✓ {n:>3}/200")));
     expected.push("completed in 2.000 s".to_owned());
     assert_eq!(told, expected, "each once and in order");
-    assert_eq!(history[7], "✓ 7/200  ステップ 7 🚀      0.010 s");
+    assert_eq!(history[7], "✓   7/200  ステップ 7 🚀      0.010 s");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn more_than_there_are_rows_for_is_counted() {
     let history = show.terminal.history();
     for id in &ids {
         let number = &id[1..];
-        let line = format!("✓ {number}/40  {id}");
+        let line = format!("✓ {number:>2}/40  {id}");
         assert_eq!(history.iter().filter(|row| row.starts_with(&format!("{line} "))).count(), 1, "{history:?}");
     }
 }
