@@ -185,22 +185,6 @@ impl Recorder {
         !matches!(self.fault, Fault::None)
     }
 
-    /// The journal's failure, once.
-    pub(crate) fn take_fault(&mut self) -> Option<JournalError> {
-        if !matches!(self.fault, Fault::Untold(_)) {
-            return None;
-        }
-        match std::mem::replace(&mut self.fault, Fault::Told) {
-            Fault::Untold(error) => Some(*error),
-            Fault::None | Fault::Told => None,
-        }
-    }
-
-    pub(crate) fn break_off(&mut self, error: JournalError) {
-        self.is_short = false;
-        self.fault = Fault::Untold(Box::new(error));
-    }
-
     /// Begins the first attempt at a step the short way; the time where an event has to decide.
     #[inline]
     pub(crate) fn start_plainly(&mut self, index: usize) -> Result<(), u64> {

@@ -254,3 +254,18 @@ fn a_journal_error_that_is_dropped_unread_leaves_nothing_behind() {
     drop(run.step(two::One, refuse));
     assert_eq!((journal.writes(), journal.kept.lines("r")), (2, vec!["run_start".to_owned()]));
 }
+
+#[tokio::test]
+async fn who_watches_a_run_that_its_journal_broke_off_is_let_go_with_its_failure() {
+    let (observer, events) = step_machine::observe::channel();
+    let run = Everything::machine().id("r").journal(Faulty::refusing(4)).observe(observer).begin().unwrap();
+    let failure = run
+        .step(Output, |_| Ok::<_, Trouble>(1))
+        .and_then(|(run, _)| run.step_retry(Retried, |_| Ok::<_, Trouble>(())))
+        .map(drop)
+        .unwrap_err();
+    assert!(is_full(&failure));
+    // It would wait for ever where the failure, which is held, held the observer too.
+    assert_eq!(events.iter().count(), 3, "run_start, step_start, step_end");
+    drop(failure);
+}

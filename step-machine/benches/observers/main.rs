@@ -3,7 +3,8 @@
 //! `cargo bench -p step-machine --all-features --bench observers`. Whole runs of the typed machine, samples taken in
 //! turn, medians. The first figure of an observer is the run with it over the run without any, which includes the making of
 //! the events; the second is what it takes beyond one that does nothing. What readers read is outside of the timed part.
-//! Another observer is another line of `contenders`.
+//! Another observer is another line of `contenders`. A log and a screen each have a thread, which begins and ends with the
+//! run: of a run as short as these that is most of what they cost.
 
 #![allow(clippy::expect_used, reason = "a bench stops where it cannot go on")]
 
@@ -25,8 +26,10 @@ const SAMPLES: usize = 400;
 /// An observer, and what has to live as long as the run beside it.
 type Made = (Box<dyn Observer>, Box<dyn Any>);
 
-/// All that is measured.
-fn contenders() -> Vec<(&'static str, fn() -> Made)> {
+type Contender = (&'static str, fn() -> Made);
+
+/// What is measured, first of all what does nothing.
+fn contenders() -> Vec<Contender> {
     vec![
         ("does nothing", || alone(Nothing)),
         ("callback, any event", || alone(callbacks().on_any(|event| assert!(black_box(event.seq) > 0)))),
@@ -40,6 +43,13 @@ fn contenders() -> Vec<(&'static str, fn() -> Made)> {
             beside((observer, (live.subscribe(), live)))
         }),
         ("JSON lines, memory", || alone(JsonLines::new(Vec::new()))),
+    ]
+}
+
+/// Those whose threads and registries the others are not to be measured beside.
+fn heavier() -> Vec<Contender> {
+    vec![
+        ("does nothing", || alone(Nothing)),
         ("plain log, nowhere", || alone(PlainLog::new(io::sink()))),
         ("screen, nowhere", || alone(ProgressBar::terminal(io::sink(), || (80, 24)))),
         ("tracing, no subscriber", || alone(Tracing::new())),
@@ -137,13 +147,18 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let is_test = std::env::args().any(|argument| argument == "--test");
     let samples = if is_test { 2 } else { SAMPLES };
+    measure(&contenders(), samples);
+    fast::measure(is_test);
     // For the observer of metrics; nobody else asks for it.
     PrometheusBuilder::new().install_recorder().expect("there is no other one");
-    let contenders = contenders();
+    measure(&heavier(), samples);
+}
+
+fn measure(contenders: &[Contender], samples: usize) {
     let mut taken: Vec<Vec<f64>> = vec![Vec::new(); contenders.len() + 1];
     for _ in 0..samples {
         taken[0].push(sample(None));
-        for (kept, (_, make)) in taken[1..].iter_mut().zip(&contenders) {
+        for (kept, (_, make)) in taken[1..].iter_mut().zip(contenders) {
             kept.push(sample(Some(*make)));
         }
     }
@@ -157,5 +172,4 @@ fn main() {
         let (all, own) = ((median - without) / EVENTS, (median - least) / EVENTS);
         println!("{name:23} | {all:11.0} | {own:14.0} | {:.2}", (allocations(*make) - fewest) / EVENTS);
     }
-    fast::measure(is_test);
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 /// It is entered before each part of the body that runs and left after it: around a body that waits on nothing once,
 /// and around a future with each poll, on the thread that polls it. So what it sets for the thread, such as the current
 /// span, is there for the body and for nobody else. It is also left where the body panics, it is entered once more while
-/// a body is dropped that did not end, and it is dropped before the end of the attempt is told.
+/// a future is dropped, whether it ended or not, and it is dropped before the end of the attempt is told.
 ///
 /// # Examples
 ///

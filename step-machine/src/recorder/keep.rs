@@ -1,6 +1,6 @@
 //! Giving the journal what was recorded, and waiting for it.
 
-use super::Recorder;
+use super::{Fault, Recorder};
 use crate::book::{Ack, Settled};
 use crate::journal::{Claim, JournalError, Waiting};
 
@@ -96,5 +96,28 @@ impl Recorder {
         };
         self.break_off(error);
         false
+    }
+
+    /// The journal's failure, once.
+    pub(crate) fn take_fault(&mut self) -> Option<JournalError> {
+        if !matches!(self.fault, Fault::Untold(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.fault, Fault::Told) {
+            Fault::Untold(error) => Some(*error),
+            Fault::None | Fault::Told => None,
+        }
+    }
+
+    /// Lets the observers go of a run that its journal has broken off: it has no end that they could be told.
+    pub(crate) fn dismiss_if_broken(&mut self) {
+        if self.is_broken() {
+            self.observers.dismiss();
+        }
+    }
+
+    pub(crate) fn break_off(&mut self, error: JournalError) {
+        self.is_short = false;
+        self.fault = Fault::Untold(Box::new(error));
     }
 }

@@ -51,9 +51,10 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         let triggers = std::mem::take(&mut self.triggers);
         let settings = self.settings.clone();
         let drive = Drive::<W, P>::new(&self.handler, shared, settings, !triggers.is_empty());
+        // Goes after the run where both are dropped: what is nested in the run ends before it.
+        let leave = Leave(shared);
         // Pinned where it is: a future that is handed on is copied each time.
         let run = pin!(drive.to_the_end(way));
-        let leave = Leave(shared);
         let limits = stall::limits::<W>(&shared.plan, self.stalled_after);
         let stall = (!limits.is_empty()).then(|| stall::watch(shared.clone(), limits));
         let driven = watched(triggers, stall, &shared.stop, run).await;

@@ -321,3 +321,16 @@ async fn where_the_journal_of_the_outer_run_fails_nothing_begins_inside() {
         assert!(late <= usize::from(refused > 2), "{refused}: {:?}", acts.calls());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_inside_that_is_dropped_ends_before_the_one_that_it_is_in() {
+    let (acts, seen) = (Acts::new().on("start", [Hang]), Recorded::new());
+    let run = Fleet::run(&acts).id("f").observe(seen.clone());
+    assert!(timeout(Duration::from_secs(1), run.into_future()).await.is_err());
+    let ends: Vec<_> = told(&seen).into_iter().filter(|line| line.contains("run_end")).collect();
+    assert_eq!(
+        ends,
+        ["f/first/node/container/docker: run_end cancelled", "f/first/node: run_end cancelled", "f: run_end cancelled"]
+    );
+    assert_eq!(told(&seen).last(), ends.last(), "nothing comes after the end");
+}

@@ -105,7 +105,13 @@ impl Room {
 
     /// A reader goes away.
     pub(super) fn leave(&self, place: &Place) {
-        lock(&self.0).waiting.retain(|(reader, _)| *reader != place.reader);
+        let mut inside = lock(&self.0);
+        inside.waiting.retain(|(reader, _)| *reader != place.reader);
+        if !inside.is_kept {
+            // Nobody can come in its place.
+            inside.critical.clear();
+            inside.news.clear();
+        }
     }
 }
 

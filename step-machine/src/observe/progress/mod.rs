@@ -251,8 +251,8 @@ impl Pen {
         let (columns, rows) = (self.size)();
         // What is new is taken before it is drawn: whoever tells something does not wait for the terminal.
         let mut canvas = lock(&self.canvas);
-        let (settled, live) = lock(&self.state).take(columns, rows, self.colors, self.clock.instant());
-        canvas.draw(&settled, live);
+        let taken = lock(&self.state).take(columns, rows, self.colors, self.clock.instant());
+        canvas.draw(&taken.settled(), taken.live);
     }
 }
 

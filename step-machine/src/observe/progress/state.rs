@@ -27,6 +27,22 @@ pub(super) struct State {
     pub(super) is_over: bool,
 }
 
+/// What is to be drawn next. Its lines are made ready where nobody waits for them.
+pub(super) struct Taken {
+    sheet: Sheet,
+    left_out: usize,
+    settled: VecDeque<TextLine>,
+    pub(super) live: Vec<String>,
+}
+
+impl Taken {
+    /// The lines that are to stay.
+    pub(super) fn settled(&self) -> Vec<String> {
+        let left_out = (self.left_out > 0).then(|| format!("… {} lines are left out", self.left_out));
+        left_out.into_iter().chain(self.settled.iter().map(|line| layout::settled(self.sheet, line))).collect()
+    }
+}
+
 impl State {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -41,8 +57,8 @@ impl State {
         }
     }
 
-    /// The lines that are to stay, and those that are live, on a terminal of this size.
-    pub(super) fn take(&mut self, columns: u16, rows: u16, colors: bool, now: Instant) -> (Vec<String>, Vec<String>) {
+    /// What is to be drawn on a terminal of this size.
+    pub(super) fn take(&mut self, columns: u16, rows: u16, colors: bool, now: Instant) -> Taken {
         let (columns, rows) = (if columns == 0 { 80 } else { columns }, if rows == 0 { 24 } else { rows });
         let now = self.text.now + now.saturating_duration_since(self.heard);
         let sheet = Sheet {
@@ -54,18 +70,15 @@ impl State {
             frame: self.frame,
         };
         self.frame = self.frame.wrapping_add(1);
-        let mut settled = Vec::new();
-        if self.left_out > 0 {
-            settled.push(format!("… {} lines are left out", std::mem::take(&mut self.left_out)));
-        }
-        settled.extend(self.waiting.drain(..).map(|line| layout::settled(sheet, &line)));
         let live = if self.is_over { Vec::new() } else { layout::live(sheet, &self.text, &self.whole) };
-        (settled, live)
+        let (left_out, settled) = (std::mem::take(&mut self.left_out), std::mem::take(&mut self.waiting));
+        Taken { sheet, left_out, settled, live }
     }
 
     pub(super) fn event(&mut self, event: &Event, is_whole: bool, now: Instant) {
         self.heard = now;
         let lines = self.text.lines(event);
+        let has_line = !lines.is_empty();
         if is_whole {
             self.follow(event);
         }
@@ -79,7 +92,7 @@ impl State {
             self.wait(line);
         }
         if let (true, Kind::RunEnd(_)) = (is_whole, &event.kind) {
-            self.sum_up();
+            self.sum_up(has_line);
         }
     }
 
@@ -116,12 +129,12 @@ impl State {
         self.waiting.push_back(line);
     }
 
-    /// One line for each step, above that of the end.
-    fn sum_up(&mut self) {
+    /// One line for each step, above that of the end where it has one.
+    fn sum_up(&mut self, has_line: bool) {
         let Some(ends) = &mut self.ends else { return };
         let mut ends = std::mem::take(ends);
         ends.sort_by_key(|(number, _)| *number);
-        let end = self.waiting.pop_back();
+        let end = if has_line { self.waiting.pop_back() } else { None };
         self.waiting.push_back(TextLine::blank());
         self.waiting.extend(ends.into_iter().map(|(_, line)| line).chain(end));
         self.ends = Some(Vec::new());
