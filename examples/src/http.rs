@@ -81,7 +81,7 @@ pub async fn ask(address: SocketAddr, method: &str, path: &str) -> io::Result<In
     }
 }
 
-/// Asks, and reads the whole answer, for no longer than [`PATIENCE`].
+/// Asks, and reads the whole answer, for no longer than `PATIENCE`.
 pub async fn get(address: SocketAddr, method: &str, path: &str) -> io::Result<Answer> {
     let whole = async {
         let mut incoming = ask(address, method, path).await?;

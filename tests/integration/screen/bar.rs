@@ -215,6 +215,18 @@ fn a_summary_has_one_line_for_each_step() {
 }
 
 #[test]
+fn a_summary_leaves_what_came_before_where_it_is_also_where_the_end_is_not_told() {
+    let mut show = Show::new(80, 24, |bar| bar.summary(true).level(Level::Warning));
+    let mut script = Script::default();
+    script.start("web", &[("build", "Build")], &[]).begin("web", "build");
+    script.message("web", "build", "warning", "one is large").wait(10);
+    script.end("web", "build", "completed", 10, "").over("web", "completed");
+    play(&mut show, &mut script);
+    show.close();
+    assert_eq!(show.terminal.history(), ["! 1/1  Build  warning: one is large"]);
+}
+
+#[test]
 fn only_what_matters_stays_for_whoever_wants_no_more() {
     let mut show = Show::new(120, 24, |bar| bar.level(Level::Warning));
     let mut script = rich();

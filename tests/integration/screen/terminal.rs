@@ -31,7 +31,7 @@ impl Write for Terminal {
 
 impl Terminal {
     pub(super) fn new(columns: u16, rows: u16) -> Self {
-        let parser = vt100::Parser::new(some(rows), some(columns), 10_000);
+        let parser = vt100::Parser::new(some(rows), some(columns), 50_000);
         Self { parser: Arc::new(Mutex::new(parser)), written: Arc::default() }
     }
 

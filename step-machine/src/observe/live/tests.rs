@@ -138,3 +138,14 @@ fn nothing_is_kept_where_nobody_can_read() {
     drop(live);
     assert_eq!((taken, allocation_counter::measure(|| observer.event(&first)).count_total), (0, 0));
 }
+
+#[test]
+fn what_nobody_can_read_any_more_is_let_go() {
+    let (observer, reader) = channel_bounded(10);
+    let (news, critical) = (Arc::new(event(1, 0)), Arc::new(event(2, 4)));
+    observer.room.add(news.clone());
+    observer.room.add(critical.clone());
+    assert_eq!((Arc::strong_count(&news), Arc::strong_count(&critical)), (2, 2));
+    drop(reader);
+    assert_eq!((Arc::strong_count(&news), Arc::strong_count(&critical)), (1, 1));
+}
