@@ -113,19 +113,21 @@ fn a_file_that_may_only_be_read_can_be_read() {
 
 #[test]
 fn many_can_make_the_same_file_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.db");
-    thread::scope(|scope| {
-        for at in 0..8 {
-            let path = &path;
-            scope.spawn(move || {
-                let journal = open(path);
-                let run = format!("run-{at}");
-                append(&journal, &claim(&journal, &run), &events(&run, 3));
-            });
-        }
-    });
-    assert_eq!(open(&path).list(&RunQuery::all()).wait().unwrap().len(), 8);
+    for round in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        thread::scope(|scope| {
+            for at in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let journal = open(path);
+                    let run = format!("run-{at}");
+                    append(&journal, &claim(&journal, &run), &events(&run, 3));
+                });
+            }
+        });
+        assert_eq!(open(&path).list(&RunQuery::all()).wait().unwrap().len(), 8, "{round}");
+    }
 }
 
 #[test]

@@ -66,11 +66,12 @@ fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connec
 
 /// The version of the file: 0 where it is empty. Fails where it is not ours, or newer than this crate.
 fn identify(connection: &Connection, path: &Path) -> Result<i32, JournalError> {
-    let fail = |error| store(path, error);
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(fail);
-    let (application, version) = (number("application_id")?, number("user_version")?);
-    let count = "SELECT count(*) FROM sqlite_schema";
-    let is_empty = connection.query_row(count, [], |row| row.get::<_, i64>(0)).map_err(fail)? == 0;
+    // In one statement, and so of one moment: somebody else may be about to make it a journal.
+    let query =
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+        (SELECT count(*) FROM sqlite_schema)";
+    let found = connection.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)? == 0)));
+    let (application, version, is_empty): (i32, i32, bool) = found.map_err(|error| store(path, error))?;
     if application != APPLICATION_ID && !(is_empty && application == 0 && version == 0) {
         return Err(unusable(path, "choose another file", "the database is something else than a journal".into()));
     }
