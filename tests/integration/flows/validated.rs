@@ -7,6 +7,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+#[cfg(unix)]
+use super::compose_site::Shop;
 use super::publisher::Publisher;
 use super::user::{Screen, User};
 #[cfg(unix)]
@@ -122,6 +124,17 @@ fn deploy_prints_valid_events_however_it_ends() {
     printed.add("cut-short", &user.deploy(&json(&["shop", "1.3.0", "--only-until", "extract"])), 0);
     printed.add("cancelled", &deploy_cancel::cancelled(&user, 4, 1, &[]), 130);
     printed.is_valid(&[], 5);
+}
+
+#[test]
+#[cfg(unix)]
+fn compose_prints_valid_events_however_it_ends() {
+    let (printed, shop) = (Printed::new(), Shop::new());
+    printed.add("completed", &shop.compose(&json(&["--ref", "v1.0.0"])), 0);
+    printed.add("failed", &shop.compose(&json(&["--fail-at", "traefik"])), 1);
+    shop.compose(&json(&["--crash-at", "pulling"]));
+    printed.add("resumed", &shop.compose(&json(&["--resume"])), 0);
+    printed.is_valid(&[], 3);
 }
 
 #[test]
