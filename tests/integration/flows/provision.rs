@@ -215,3 +215,26 @@ fn a_reader_that_goes_away_is_no_failure(user: &User) {
         eventually("the environment is saved", || user.read_json("environment.json")["state"] == "provisioned");
     }
 }
+
+#[test]
+fn the_environment_says_whether_there_are_colours_and_who_reads_the_log() {
+    let user = User::new();
+    let told = |variables: &[&str]| {
+        let mut command = user.command("provision", &[]);
+        command.envs(variables.iter().map(|name| (*name, if *name == "GITHUB_ACTIONS" { "true" } else { "1" })));
+        let screen = Screen::of(command);
+        assert_eq!(screen.code, Some(0), "{screen}");
+        screen.stdout
+    };
+    let (green, group) = ("\u{1b}[32m✓\u{1b}[0m 1/9  Render", "\n::group::2/9  OpenTofu init\n");
+    for (variables, has_colors, has_groups) in [
+        (&[][..], false, false),
+        (&["CLICOLOR_FORCE"], true, false),
+        (&["CLICOLOR_FORCE", "NO_COLOR"], false, false),
+        (&["GITHUB_ACTIONS"], false, true),
+    ] {
+        let told = told(variables);
+        assert_eq!((told.contains(green), told.contains(group)), (has_colors, has_groups), "{variables:?}: {told}");
+        assert_eq!(told.contains('\u{1b}'), has_colors, "{variables:?}: {told}");
+    }
+}

@@ -82,6 +82,10 @@ impl User {
             command.args(["--drive", self.drive]);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // What a run looks like is the same wherever the tests are run.
+        for variable in ["GITHUB_ACTIONS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(variable);
+        }
         command
     }
 
