@@ -219,3 +219,25 @@ fn a_full_disk_stops_a_run_and_the_journal_lives_on() {
     append(&journal, &claimed.lease, &all[kept..]);
     assert!(journal.check().wait().unwrap().is_empty());
 }
+
+#[test]
+fn once_a_full_disk_has_room_again_the_other_runs_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let options = SqliteJournal::options().synchronous(Synchronous::Normal).max_size(120 << 10);
+    let journal = options.open(&path).unwrap();
+    let (full, other) = (claim(&journal, "full"), claim(&journal, "other"));
+    append(&journal, &other, &events("other", 1));
+    let all = events("full", 2000);
+    let fault = all.chunks(2).find_map(|two| journal.append(Append::new(&full, two)).wait().err());
+    assert!(matches!(&fault, Some(JournalError::Write { run, .. }) if *run == "full".into()), "{fault:?}");
+
+    // Somebody else makes room.
+    let made = "DELETE FROM record WHERE run = (SELECT key FROM run WHERE id = 'full')";
+    assert!(sql(&path).execute(made, []).unwrap() > 0);
+    append(&journal, &other, &events("other", 2)[1..]);
+    append(&journal, &claim(&journal, "new"), &events("new", 2));
+    assert_eq!(journal.load(&"other".into()).wait().unwrap(), events("other", 2));
+    let refused = journal.claim(&Claim::of("other")).wait();
+    assert!(matches!(&refused, Err(JournalError::Owned { .. })), "{refused:?}");
+}

@@ -51,6 +51,8 @@ pub(super) struct Us {
     pub(super) owner: Owner,
     /// The key of its row, once that is written.
     pub(super) key: Option<i64>,
+    /// A commit has kept that row.
+    is_kept: bool,
 }
 
 /// A lease under way.
@@ -120,6 +122,9 @@ impl Writer {
         self.flush()?;
         self.execute("COMMIT")?;
         self.unreleased.clear();
+        if let Some(us) = &mut self.us {
+            us.is_kept = us.key.is_some();
+        }
         Ok(())
     }
 
@@ -130,8 +135,8 @@ impl Writer {
             // Where even this fails, the next transaction cannot begin, and says why.
             let _ = self.execute("ROLLBACK");
         }
-        if let Some(us) = &mut self.us {
-            // Its row may have gone with the rest.
+        if let Some(us) = self.us.as_mut().filter(|us| !us.is_kept) {
+            // Its row has gone with the rest.
             us.key = None;
         }
         for outcome in outcomes {
@@ -303,6 +308,6 @@ impl Us {
         let now = timestamp(SystemTime::now());
         let id = RunId::generate(now).to_string();
         let file = home.move_in(&id)?;
-        Ok(Self { _file: file, id, owner: Owner::this_process(host::name(), now), key: None })
+        Ok(Self { _file: file, id, owner: Owner::this_process(host::name(), now), key: None, is_kept: false })
     }
 }
