@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 use serde_json::{Value, json};
 use step_machine::RunState;
 use step_machine::event::{Event, EventLines, EventType, Kind, ReadErrorKind};
+use step_machine::observe::{JsonLines, Observer};
 
 use crate::samples::{rich_run, sample, samples};
 
@@ -18,6 +19,20 @@ fn every_type_reads_back_as_it_was_written() {
         assert_eq!(read, written, "{name}");
         assert_eq!(Event::from_json(&written.to_string()).unwrap(), event);
         assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "by way of serde too");
+    }
+}
+
+#[test]
+fn a_line_of_a_log_is_what_serde_makes_of_the_event() {
+    let unknown = r#"{"v":1,"run":"r \"7\"","workflow":"w\n","seq":4,"at":"2026-01-01T00:00:01.000007Z","elapsed_ms":1.25,
+        "type":"weather","is":["fine",{"progress":null}],"progress":{"percentage":12.5,"step_number":1,"total_steps":8,
+        "completed":1,"eta_ms":7.5}}"#;
+    let texts = samples().into_iter().map(|(_, text)| text).chain([unknown.to_owned()]);
+    for text in texts {
+        let event = Event::from_json(&text).unwrap();
+        let mut log = Vec::new();
+        JsonLines::new(&mut log).event(&event);
+        assert_eq!(String::from_utf8(log).unwrap(), serde_json::to_string(&event).unwrap() + "\n");
     }
 }
 

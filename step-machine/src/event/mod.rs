@@ -9,6 +9,7 @@ mod read;
 mod record;
 mod step_ref;
 mod words;
+mod write;
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};

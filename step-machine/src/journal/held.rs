@@ -76,6 +76,12 @@ impl Held {
         }
     }
 
+    /// Whether it only adds events, and they are the next ones.
+    pub(super) fn only_adds(&self, append: &Appended) -> bool {
+        let is_sound = self.failure.is_none() && append.fault.is_none() && append.first == self.last_seq + 1;
+        is_sound && append.changes.is_none() && !append.release
+    }
+
     /// An append failed.
     pub(super) fn fail(&mut self, error: &dyn std::error::Error) {
         // What the store says, and not what is said around it.
@@ -128,12 +134,12 @@ pub(super) struct Pending {
 impl Pending {
     /// Whether `later` may be put into it.
     pub(super) fn takes(&self, later: &Self) -> bool {
-        self.has_room(later, LONGEST_BODY)
+        self.has_room((later.key, later.epoch), &later.body, LONGEST_BODY)
     }
 
-    /// Whether `later` is of the same lease and may be put into it, where a row has so many bytes at most.
-    pub(super) fn has_room(&self, later: &Self, most: usize) -> bool {
-        (self.key, self.epoch) == (later.key, later.epoch) && self.body.len() + later.body.len() <= most
+    /// Whether what the lease of this key and epoch brings may be put into it, where a row has so many bytes at most.
+    pub(super) fn has_room(&self, lease: (i64, u64), more: &[u8], most: usize) -> bool {
+        (self.key, self.epoch) == lease && self.body.len() + more.len() <= most
     }
 
     /// The checksum of the row; `None` where there are no events.

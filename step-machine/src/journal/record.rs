@@ -2,34 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::JournalError;
 use super::error::damaged;
-use crate::event::{EVENT_VERSION, Event, Kind, Progress, ReadErrorKind, Text};
+use crate::event::{EVENT_VERSION, Event, ReadErrorKind, Text};
 use crate::run_id::RunId;
-use crate::time::{millis, rfc3339};
-
-/// An event without what the row or the event before it says already.
-#[derive(Serialize)]
-struct Lean<'a> {
-    v: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run: Option<&'a RunId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workflow: Option<&'a str>,
-    seq: u64,
-    #[serde(with = "rfc3339")]
-    at: SystemTime,
-    #[serde(rename = "elapsed_ms", with = "millis")]
-    elapsed: Duration,
-    #[serde(flatten)]
-    kind: &'a Kind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    progress: Option<&'a Progress>,
-}
 
 /// The events as a JSON array. Each has the workflow of the one before it, and the run of the row, unless it says
 /// otherwise; so two such arrays of one run can be put together.
@@ -41,17 +21,8 @@ pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<Vec<u8>, serde_jso
         if body.len() > 1 {
             body.push(b',');
         }
-        let lean = Lean {
-            v: event.v,
-            run: Some(&event.run).filter(|other| *other != run),
-            workflow: Some(event.workflow.as_ref()).filter(|name| workflow != Some(*name)),
-            seq: event.seq,
-            at: event.at,
-            elapsed: event.elapsed,
-            kind: &event.kind,
-            progress: event.progress.as_ref(),
-        };
-        serde_json::to_writer(&mut body, &lean)?;
+        let has_workflow = workflow != Some(event.workflow.as_ref());
+        event.write_lean(&mut body, event.run != *run, has_workflow)?;
         workflow = Some(event.workflow.as_ref());
     }
     body.push(b']');

@@ -39,7 +39,7 @@ impl<W: Write + Send> Observer for JsonLines<W> {
         let Some(writer) = &mut self.writer else { return };
         // One write a line, so that lines of several writers do not mix.
         self.line.clear();
-        let written = serde_json::to_writer(&mut self.line, event).map_err(std::io::Error::from).and_then(|()| {
+        let written = event.write(&mut self.line).map_err(std::io::Error::from).and_then(|()| {
             self.line.push(b'\n');
             writer.write_all(&self.line)?;
             writer.flush()

@@ -1,14 +1,15 @@
 //! How what is appended stands in the file.
 
 use std::path::Path;
+use std::time::Duration;
 
-use step_machine::journal::{Append, Claim, Journal, Waiting};
+use step_machine::journal::{Append, Claim, Journal, Synchronous, Waiting};
 use step_machine::{JournalError, SqliteJournal};
 
 use super::{append, claim, event, events, open, rows_of, sql};
 
 /// What a row has at most to which a later append is added.
-const FULL: usize = 3_900;
+const FULL: usize = 3_980;
 
 fn lengths(path: &Path) -> Vec<usize> {
     let connection = sql(path);
@@ -149,4 +150,31 @@ fn news_that_nobody_waits_for_are_added_too() {
     append(&journal, &lease, &[]);
     assert_eq!(rows_of(&path, "r"), [(1, 15)]);
     assert_eq!(journal.load(&"r".into()).wait().unwrap(), events("r", 15));
+}
+
+#[test]
+fn an_addition_that_fails_stops_its_run_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let options = SqliteJournal::options().synchronous(Synchronous::Normal);
+    let journal = options.busy_timeout(Duration::from_millis(20)).open(&path).unwrap();
+    let (other, lease) = (claim(&journal, "other"), claim(&journal, "r"));
+    append(&journal, &other, &events("other", 1));
+    let all = events("r", 5);
+    append(&journal, &lease, &all[..2]);
+    append(&journal, &lease, &all[2..3]);
+
+    let blocker = sql(&path);
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = journal.append(Append::new(&lease, &all[3..4])).wait();
+    blocker.execute_batch("ROLLBACK").unwrap();
+    assert!(matches!(&refused, Err(JournalError::Write { run, .. }) if *run == "r".into()), "{refused:?}");
+    for next in [&all[3..4], &all[4..]] {
+        let refused = journal.append(Append::new(&lease, next)).wait();
+        let Err(JournalError::Write { source, .. }) = &refused else { panic!("{refused:?}") };
+        assert!(source.to_string().ends_with("database is locked"), "{source}");
+    }
+    append(&journal, &other, &events("other", 2)[1..]);
+    assert_eq!(journal.load(&"r".into()).wait().unwrap(), all[..3]);
+    assert_eq!(journal.load(&"other".into()).wait().unwrap(), events("other", 2));
 }

@@ -1,5 +1,6 @@
 //! A journal in one file, by SQLite.
 
+mod alone;
 mod check;
 mod claims;
 mod connect;

@@ -7,11 +7,13 @@ use rusqlite::{Connection, Error, params};
 use serde_json::Value;
 
 use crate::event::RunStatus;
-use crate::journal::appended::Changes;
+use crate::journal::Lease;
+use crate::journal::appended::{Appended, Changes};
 use crate::journal::held::Pending;
 
-/// What a row has at most to which a later commit adds: with its columns it then fits a page.
-const FULL_BODY: usize = 3_900;
+/// What the body of a row has at most to which a later commit adds. A page of 4,096 bytes takes a row of 4,061 whole
+/// (<https://www.sqlite.org/fileformat2.html>, 1.6); the other columns have up to 47, and a phase what is left.
+const FULL_BODY: usize = 3_980;
 
 /// In the order in which their runs first came.
 #[derive(Default)]
@@ -51,15 +53,29 @@ impl Rows {
         self.open = None;
     }
 
+    /// Whether the last row takes what is appended.
+    pub(super) fn has_room(&self, append: &Appended) -> bool {
+        let Lease { key, epoch, .. } = append.lease;
+        self.open.as_ref().is_some_and(|open| open.has_room((key, epoch), &append.body))
+    }
+
+    /// Writes it to the last row; `false` where that, or the lease under which it was written, is there no more.
+    pub(super) fn add(&mut self, later: Pending, connection: &Connection) -> Result<bool, Error> {
+        if let Some(open) = self.open.take() {
+            self.open = open.add(later, connection)?;
+        }
+        Ok(self.open.is_some())
+    }
+
     /// Writes them.
     pub(super) fn flush(&mut self, connection: &Connection) -> Result<(), Error> {
         let is_alone = self.new.len() == 1;
         for mut row in self.new.drain(..) {
             let (key, last, changes) = (row.key, row.last, row.changes.take());
             if row.first > 0 {
-                let open = self.open.take().filter(|open| is_alone && open.row.has_room(&row, FULL_BODY));
+                let open = self.open.take().filter(|open| is_alone && open.has_room((key, row.epoch), &row.body));
                 let written = match open {
-                    Some(open) => add(connection, open, row)?,
+                    Some(open) => open.add(row, connection)?.ok_or(Error::StatementChangedRows(0))?,
                     None => Open { id: insert(connection, &row)?, row },
                 };
                 self.open = is_alone.then_some(written);
@@ -73,6 +89,24 @@ impl Rows {
     }
 }
 
+impl Open {
+    fn has_room(&self, lease: (i64, u64), more: &[u8]) -> bool {
+        self.row.has_room(lease, more, FULL_BODY)
+    }
+
+    /// Writes what comes later to it. `None` where the row, or the lease under which it was written, is there no more.
+    fn add(mut self, later: Pending, connection: &Connection) -> Result<Option<Self>, Error> {
+        self.row.merge(later);
+        let mut update = connection.prepare_cached(
+            "UPDATE record SET last_seq = ?2, at_us = ?3, percentage = ?4, phase = ?5, checksum = ?6,
+            body = CAST(?7 AS TEXT) WHERE id = ?1 AND epoch = (SELECT epoch FROM run WHERE key = record.run)",
+        )?;
+        let Pending { last, at_us, percentage, phase, body, .. } = &self.row;
+        let changed = update.execute(params![self.id, last, at_us, percentage, phase, self.row.checksum(), body])?;
+        Ok((changed == 1).then_some(self))
+    }
+}
+
 /// Writes a row; gives its id.
 fn insert(connection: &Connection, row: &Pending) -> Result<i64, Error> {
     let mut insert = connection.prepare_cached(
@@ -81,20 +115,6 @@ fn insert(connection: &Connection, row: &Pending) -> Result<i64, Error> {
     )?;
     let Pending { key, epoch, first, last, at_us, percentage, phase, body, .. } = row;
     insert.insert(params![key, first, last, epoch, at_us, percentage, phase, row.checksum(), body])
-}
-
-/// Writes what comes later to a row that is there.
-fn add(connection: &Connection, mut open: Open, later: Pending) -> Result<Open, Error> {
-    open.row.merge(later);
-    let mut update = connection.prepare_cached(
-        "UPDATE record SET last_seq = ?2, at_us = ?3, percentage = ?4, phase = ?5, checksum = ?6,
-        body = CAST(?7 AS TEXT) WHERE id = ?1",
-    )?;
-    let Pending { last, at_us, percentage, phase, body, .. } = &open.row;
-    match update.execute(params![open.id, last, at_us, percentage, phase, open.row.checksum(), body])? {
-        1 => Ok(open),
-        others => Err(Error::StatementChangedRows(others)),
-    }
 }
 
 /// Writes what changes in the row of a run.

@@ -32,15 +32,15 @@ pub(super) struct Writer {
     pub(super) us: Option<Us>,
     /// The leases that were given here and not given back, by the key of the run.
     pub(super) leases: HashMap<i64, Leased>,
-    reads: Reads,
+    pub(super) reads: Reads,
     /// What is to be written of this group.
-    rows: Rows,
+    pub(super) rows: Rows,
     /// Changes whenever another connection has written.
     data_version: Option<i64>,
     /// Leases that were given back while the store could not be written.
-    unreleased: Vec<Lease>,
+    pub(super) unreleased: Vec<Lease>,
     reserve: Reserve,
-    wait: Wait,
+    pub(super) wait: Wait,
 }
 
 /// This process, as an owner of runs.
@@ -82,6 +82,7 @@ impl Writer {
 
     /// Does all of `jobs` in one transaction, and answers.
     pub(super) fn write(&mut self, jobs: Vec<Job>) {
+        let Some(jobs) = self.write_alone(jobs) else { return };
         let mut failure = self.begin(&jobs).err();
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -129,7 +130,7 @@ impl Writer {
     }
 
     /// Takes back what was done for these, and remembers that none of their leases may go on.
-    fn fail(&mut self, error: Error, outcomes: &[Outcome]) -> Failure {
+    pub(super) fn fail(&mut self, error: Error, outcomes: &[Outcome]) -> Failure {
         self.rows.clear();
         if !self.connection.is_autocommit() {
             // Where even this fails, the next transaction cannot begin, and says why.
@@ -156,7 +157,7 @@ impl Writer {
         Failure { source: Arc::new(error), path: self.path.clone() }
     }
 
-    fn leased(&mut self, lease: &Lease) -> Option<&mut Leased> {
+    pub(super) fn leased(&mut self, lease: &Lease) -> Option<&mut Leased> {
         self.leases.get_mut(&lease.key).filter(|leased| leased.held.epoch == lease.epoch)
     }
 
@@ -222,7 +223,7 @@ impl Writer {
     }
 
     /// Whether the lease holds, which need be asked for only where another connection has written.
-    fn make_sure(&mut self, lease: &Lease) -> Result<(), Fault> {
+    pub(super) fn make_sure(&mut self, lease: &Lease) -> Result<(), Fault> {
         if self.leased(lease).is_some_and(|leased| leased.is_sure) {
             return Ok(());
         }

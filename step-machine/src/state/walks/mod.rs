@@ -67,6 +67,9 @@ proptest! {
         let mut read = Vec::new();
         for event in &walk.events {
             let text = serde_json::to_string(event).unwrap();
+            let mut written = Vec::new();
+            event.write(&mut written).unwrap();
+            prop_assert_eq!(std::str::from_utf8(&written), Ok(text.as_str()));
             read.push(Event::from_json(&text).unwrap());
             prop_assert_eq!(read.last(), Some(event), "{}", text);
         }

@@ -1,0 +1,45 @@
+//! What a run that is alone adds to its last row: one statement, which is its own transaction.
+
+use rusqlite::Error;
+
+use super::job::{Fault, Job, Outcome};
+use super::writer::Writer;
+use crate::journal::appended::Appended;
+
+impl Writer {
+    /// Does what is asked for where it is nothing but such an append, and answers; gives back anything else. The
+    /// statement itself sees whether the lease holds.
+    pub(super) fn write_alone(&mut self, mut jobs: Vec<Job>) -> Option<Vec<Job>> {
+        match jobs.as_slice() {
+            [Job::Append(append, _)] if self.only_adds(append) => {}
+            _ => return Some(jobs),
+        }
+        let set = self.wait.set_for(&jobs, &self.connection);
+        let Some(Job::Append(append, answer)) = jobs.pop() else { return Some(jobs) };
+        let lease = append.lease.clone();
+        let result = set.map_err(Fault::Store).and_then(|()| self.add(*append));
+        let mut outcome = Outcome::Appended(lease, answer, result);
+        let failure = outcome.take_store_fault().map(|error| self.fail(error, std::slice::from_ref(&outcome)));
+        outcome.send(failure.as_ref(), &self.reads);
+        None
+    }
+
+    fn only_adds(&mut self, append: &Appended) -> bool {
+        let is_next = self.leased(&append.lease).is_some_and(|leased| leased.held.only_adds(append));
+        is_next && self.unreleased.is_empty() && self.rows.has_room(append)
+    }
+
+    fn add(&mut self, append: Appended) -> Result<(), Fault> {
+        let lease = append.lease.clone();
+        let Some(leased) = self.leased(&lease) else { return Ok(()) };
+        let row = leased.held.put_down(append);
+        if self.rows.add(row, &self.connection)? {
+            return Ok(());
+        }
+        if let Some(leased) = self.leased(&lease) {
+            leased.is_sure = false;
+        }
+        self.make_sure(&lease)?;
+        Err(Error::StatementChangedRows(0).into())
+    }
+}
