@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use serde::Serialize;
+use serde::ser::Error as _;
 use serde_json::{Error, to_writer};
 
 use super::{Event, Progress};
@@ -25,7 +26,7 @@ impl Event {
             field(out, ",\"workflow\":", &self.workflow)?;
         }
         field(out, ",\"seq\":", &self.seq)?;
-        write!(out, ",\"at\":\"{}\"", humantime::format_rfc3339_micros(self.at)).map_err(Error::io)?;
+        write!(out, ",\"at\":\"{}\"", humantime::format_rfc3339_micros(self.at)).map_err(Error::custom)?;
         field(out, ",\"elapsed_ms\":", &millis::to_f64(self.elapsed))?;
         self.write_kind(out)?;
         if let Some(progress) = &self.progress {

@@ -1,7 +1,7 @@
 //! How what is appended stands in the file.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use step_machine::journal::{Append, Claim, Journal, Synchronous, Waiting};
 use step_machine::{JournalError, SqliteJournal};
@@ -118,6 +118,30 @@ fn what_another_process_wrote_meanwhile_stands_between() {
     assert_eq!(rows_of(&path, "ours"), [(1, 10), (11, 11)]);
     assert_eq!(one.load(&"ours".into()).wait().unwrap(), events("ours", 11));
     assert!(one.check().wait().unwrap().is_empty());
+}
+
+#[test]
+fn a_row_of_another_run_in_its_place_is_not_added_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (one, other) = (open(&path), open(&path));
+    let (lost, all) = (claim(&one, "r"), events("r", 4));
+    append(&one, &lost, &all[..1]);
+    append(&one, &lost, &all[1..3]);
+
+    // While it sleeps, its run is taken over and ended, and another one gets the ids of its rows.
+    let mut force = Claim::of("r");
+    force.take_over = true;
+    let taken = other.claim(&force).wait().unwrap().lease;
+    other.release(&taken).wait().unwrap();
+    other.abandon(&"r".into(), "it sleeps").wait().unwrap();
+    assert_eq!(other.prune(SystemTime::now() + Duration::from_secs(60)).wait().unwrap(), 1);
+    append(&other, &claim(&other, "s"), &events("s", 1));
+
+    let refused = one.append(Append::new(&lost, &all[3..])).wait();
+    assert!(matches!(&refused, Err(JournalError::TakenOver { .. })), "{refused:?}");
+    assert_eq!(other.load(&"s".into()).wait().unwrap(), events("s", 1));
+    assert!(other.check().wait().unwrap().is_empty());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use rusqlite::Error;
 
 use super::job::{Fault, Job, Outcome};
 use super::writer::Writer;
+use crate::journal::JournalError;
 use crate::journal::appended::Appended;
 
 impl Writer {
@@ -26,13 +27,15 @@ impl Writer {
 
     fn only_adds(&mut self, append: &Appended) -> bool {
         let is_next = self.leased(&append.lease).is_some_and(|leased| leased.held.only_adds(append));
-        is_next && self.unreleased.is_empty() && self.rows.has_room(append)
+        // A panic may have left a transaction open, which the next one to begin takes back.
+        is_next && self.unreleased.is_empty() && self.rows.has_room(append) && self.connection.is_autocommit()
     }
 
     fn add(&mut self, append: Appended) -> Result<(), Fault> {
         let lease = append.lease.clone();
-        let Some(leased) = self.leased(&lease) else { return Ok(()) };
+        let Some(leased) = self.leased(&lease) else { return Err(JournalError::Closed.into()) };
         let row = leased.held.put_down(append);
+        self.reserve.count();
         if self.rows.add(row, &self.connection)? {
             return Ok(());
         }

@@ -95,7 +95,7 @@ fn set_up(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqli
         let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX);
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
-    // Otherwise SQLite plans some statements anew for each value, to see whether a partial index fits that one.
+    // Otherwise SQLite plans statements anew for values of 0 and 1, as the key of an owner may be.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())

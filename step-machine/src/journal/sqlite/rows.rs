@@ -12,7 +12,8 @@ use crate::journal::appended::{Appended, Changes};
 use crate::journal::held::Pending;
 
 /// What the body of a row has at most to which a later commit adds. A page of 4,096 bytes takes a row of 4,061 whole
-/// (<https://www.sqlite.org/fileformat2.html>, 1.6); the other columns have up to 47, and a phase what is left.
+/// (<https://www.sqlite.org/fileformat2.html>, 1.6); the other columns have 47 and a phase, usually. One that does
+/// not fit takes longer.
 const FULL_BODY: usize = 3_980;
 
 /// In the order in which their runs first came.
@@ -94,15 +95,17 @@ impl Open {
         self.row.has_room(lease, more, FULL_BODY)
     }
 
-    /// Writes what comes later to it. `None` where the row, or the lease under which it was written, is there no more.
+    /// Writes what comes later to it. `None` where the row, or the lease under which it was written, is there no more:
+    /// once a run is pruned, its rows' ids are given to others.
     fn add(mut self, later: Pending, connection: &Connection) -> Result<Option<Self>, Error> {
         self.row.merge(later);
         let mut update = connection.prepare_cached(
             "UPDATE record SET last_seq = ?2, at_us = ?3, percentage = ?4, phase = ?5, checksum = ?6,
-            body = CAST(?7 AS TEXT) WHERE id = ?1 AND epoch = (SELECT epoch FROM run WHERE key = record.run)",
+            body = CAST(?7 AS TEXT) WHERE id = ?1 AND run = ?8 AND epoch = (SELECT epoch FROM run WHERE key = ?8)",
         )?;
-        let Pending { last, at_us, percentage, phase, body, .. } = &self.row;
-        let changed = update.execute(params![self.id, last, at_us, percentage, phase, self.row.checksum(), body])?;
+        let Pending { key, last, at_us, percentage, phase, body, .. } = &self.row;
+        let values = params![self.id, last, at_us, percentage, phase, self.row.checksum(), body, key];
+        let changed = update.execute(values)?;
         Ok((changed == 1).then_some(self))
     }
 }

@@ -29,14 +29,16 @@ impl Reserve {
         Self { path: path.into(), length: 0, commits: 0, is_over: false }
     }
 
+    /// There is one commit more.
+    pub(super) fn count(&mut self) {
+        self.commits = self.commits.saturating_add(1);
+    }
+
     /// Makes room, where there is none left. Only within a transaction that writes: nobody else writes to the log then.
     pub(super) fn grow(&mut self) {
-        if self.is_over {
-            return;
-        }
+        self.count();
         // Who writes little shall not pay for it.
-        self.commits += 1;
-        if self.commits < 16 {
+        if self.is_over || self.commits < 16 {
             return;
         }
         // It is only there to be quick: without it SQLite does the same.

@@ -39,7 +39,7 @@ pub(super) struct Writer {
     data_version: Option<i64>,
     /// Leases that were given back while the store could not be written.
     pub(super) unreleased: Vec<Lease>,
-    reserve: Reserve,
+    pub(super) reserve: Reserve,
     pub(super) wait: Wait,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Us {
     pub(super) owner: Owner,
     /// The key of its row, once that is written.
     pub(super) key: Option<i64>,
-    /// A commit has kept that row.
+    /// A commit has kept that row: then it stays, whatever fails later, and cannot be written again.
     is_kept: bool,
 }
 
