@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::journal::{Append, Journal, JournalError, Lease, Reply, Waiting};
+use crate::journal::{Append, Claim, Journal, JournalError, Lease, Reply, Waiting};
+use crate::run_id::RunId;
 use crate::secret;
 use crate::state::Saved;
 
@@ -12,6 +13,8 @@ pub(crate) struct Book {
     journal: Arc<dyn Journal>,
     /// None where the run was given back, with its end or for good.
     lease: Option<Lease>,
+    /// The names that were claimed with the run.
+    exclusive: Vec<String>,
     // Both oldest first, one for one; without the news that nobody waits for.
     events: Vec<Event>,
     /// The states before these events; none before news, which change nothing that has to be taken back.
@@ -52,12 +55,19 @@ pub(crate) struct Lost {
 }
 
 impl Book {
-    pub(crate) fn new(journal: Arc<dyn Journal>, lease: Lease) -> Self {
-        Self { journal, lease: Some(lease), events: Vec::new(), saved: Vec::new(), sent: 0 }
+    pub(crate) fn new(journal: Arc<dyn Journal>, lease: Lease, exclusive: Vec<String>) -> Self {
+        Self { journal, lease: Some(lease), exclusive, events: Vec::new(), saved: Vec::new(), sent: 0 }
     }
 
     pub(crate) fn journal(&self) -> &Arc<dyn Journal> {
         &self.journal
+    }
+
+    /// How it is claimed once more.
+    pub(crate) fn claim(&self, run: &RunId) -> Claim {
+        let mut claim = Claim::of(run);
+        claim.exclusive.clone_from(&self.exclusive);
+        claim
     }
 
     pub(crate) fn has_lease(&self) -> bool {

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 pub(crate) use setters::setters;
 
+use crate::book::Book;
 use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus};
 use crate::journal::{Claim, Journal, JournalError, Lease};
 use crate::recorder::{Forecast, Recorder, Watch};
@@ -100,12 +101,14 @@ pub(crate) struct Found {
 struct Hold {
     journal: Arc<dyn Journal>,
     lease: Option<Lease>,
+    exclusive: Vec<String>,
 }
 
 impl Hold {
-    /// The lease, for whoever gives it back later.
-    fn let_go(mut self) -> Option<Lease> {
-        self.lease.take()
+    /// For whoever gives it back later.
+    fn let_go(mut self) -> Option<Book> {
+        let lease = self.lease.take()?;
+        Some(Book::new(self.journal.clone(), lease, std::mem::take(&mut self.exclusive)))
     }
 }
 
@@ -137,12 +140,13 @@ impl Opening {
             (claim.exclusive, claim.take_over) = (more.exclusive.clone(), more.take_over);
         }
         let claimed = journal.claim(&claim).await?;
-        let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease) };
+        let Claim { run, exclusive, .. } = claim;
+        let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease), exclusive };
         // Whatever its secrets are sealed with.
         if self.start == Start::New && !claimed.events.is_empty() {
-            return Err(JournalError::Exists { run: claim.run });
+            return Err(JournalError::Exists { run });
         }
-        let state = self.watch.secrecy.fold(&claim.run, claimed.events, plan)?;
+        let state = self.watch.secrecy.fold(&run, claimed.events, plan)?;
         let mut found = Found { hold: Some(hold), state, source: None };
         let fork = self.more.as_ref().and_then(|more| more.fork.as_ref());
         if let (None, Some((source, _))) = (&found.state, fork) {

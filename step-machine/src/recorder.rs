@@ -16,7 +16,7 @@ use self::thin::Thinner;
 use crate::book::Book;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, Progress, RunEnd, RunStatus};
 use crate::failure;
-use crate::journal::{Journal, JournalError, Lease};
+use crate::journal::{Journal, JournalError};
 use crate::observe::{ObserverFault, Observers, Scopes};
 #[cfg(feature = "resources")]
 use crate::resources::Meter;
@@ -112,15 +112,15 @@ enum Fault {
 }
 
 impl Recorder {
-    /// Goes on from `state`; where there is a journal, under the lease that it gave. On the heap from the start, as it
-    /// moves several times.
+    /// Goes on from `state`; where there is a journal, by the book for it. On the heap from the start, as it moves
+    /// several times.
     #[inline]
-    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, lease: Option<Lease>) -> Box<Self> {
+    pub(crate) fn new(state: RunState, watch: Watch, wall: SystemTime, book: Option<Book>) -> Box<Self> {
         let since = wall.duration_since(state.started_at()).unwrap_or(Duration::ZERO);
         #[cfg(feature = "resources")]
         let meter = watch.is_measured.then(Box::<Meter>::default);
-        let Watch { clock, journal, observers, secrecy, pace, forecast, .. } = watch;
-        let book = journal.zip(lease).map(|(journal, lease)| Box::new(Book::new(journal, lease)));
+        let Watch { clock, observers, secrecy, pace, forecast, .. } = watch;
+        let book = book.map(Box::new);
         Box::new(Self {
             base: nanos(since.max(state.elapsed())),
             origin: instant(clock.as_deref()),

@@ -54,6 +54,38 @@ fn an_undo_whose_future_is_dropped_has_failed_and_the_run_is_stuck() {
     assert_eq!(seen.lines_after(earlier), ["undo_start link", "undo_end link undo_failed: cancelled", "run_end stuck"]);
 }
 
+#[test]
+fn a_rollback_holds_the_names_of_its_run_again() {
+    let journal = MemoryJournal::new();
+    let begin = |id: &str| Install::machine().id(id).journal(journal.clone()).exclusive("web").begin();
+    let is_held = |error: Option<&JournalError>, by: &str| match error {
+        Some(JournalError::Exclusive { name, holder, .. }) => name == "web" && *holder == by.into(),
+        _ => false,
+    };
+    let stuck = || {
+        let run = begin("r").unwrap().step(Copy, ok).unwrap();
+        let failure = run.step(Link, ok).unwrap().step(Check, refuse).unwrap_err();
+        failure.rollback(|_, _| Err::<(), _>(Trouble::Network))
+    };
+
+    let mut held = Vec::new();
+    let failure = stuck().rollback(|_, _| Ok::<(), Trouble>(held.push(is_held(begin("other").err().as_ref(), "r"))));
+    assert_eq!(held, [true, true]);
+    assert_eq!(failure.context().record().rollback.as_ref().unwrap().status, RunStatus::RolledBack);
+    drop(failure);
+
+    // Where somebody else has them meanwhile, nothing is undone.
+    journal.abandon(&"r".into(), "done with").wait().unwrap();
+    journal.prune(std::time::SystemTime::now() + std::time::Duration::from_secs(60)).wait().unwrap();
+    let failure = stuck();
+    let other = begin("other").unwrap();
+    let mut undone = Vec::new();
+    let failure = failure.rollback(|step, _| Ok::<(), Trouble>(undone.push(step)));
+    assert_eq!(undone, []);
+    assert!(is_held(failure.journal_error(), "other"), "{failure:?}");
+    drop(other);
+}
+
 /// A journal that takes so many events and no more.
 #[derive(Clone)]
 struct Short {

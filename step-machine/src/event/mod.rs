@@ -87,6 +87,11 @@ impl Event {
         matches!(self.kind, Kind::RunEnd(_))
     }
 
+    /// Whether something was heard of the run: not where it is only told that nothing was.
+    pub(crate) fn is_heard(&self) -> bool {
+        !matches!(self.kind, Kind::Stalled(_))
+    }
+
     /// What kind of event this is.
     pub fn event_type(&self) -> EventType {
         self.kind.event_type()

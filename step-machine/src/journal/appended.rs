@@ -13,7 +13,8 @@ pub(super) struct Appended {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) body: Vec<u8>,
-    pub(super) at_us: i64,
+    /// When something was last heard of the run, where anything was.
+    pub(super) at_us: Option<i64>,
     pub(super) percentage: Option<f64>,
     pub(super) phase: Option<String>,
     /// What changes in the row of the run, where anything does.
@@ -56,7 +57,7 @@ impl Appended {
             first: events.first().map_or(0, |event| event.seq),
             last: last.map_or(0, |event| event.seq),
             body,
-            at_us: last.map_or(0, |event| micros(event.at)),
+            at_us: events.iter().rev().find(|event| event.is_heard()).map(|event| micros(event.at)),
             percentage: progress.map(|progress| progress.percentage),
             phase: progress.and_then(|progress| progress.current.as_ref().map(ToString::to_string)),
             changes: changes(events, release),

@@ -8,7 +8,8 @@ use crate::event::{Event, Kind, RunStatus};
 /// What some events of one run change in what a journal knows of it without reading it.
 ///
 /// A journal that answers a [`RunQuery`](super::RunQuery) from columns of its own brings these up to date by it. What
-/// stands in the last event itself is not repeated here: its time and its progress.
+/// stands in the last event itself is not repeated here: its progress, and its time, unless it only says that a step
+/// has stalled.
 ///
 /// # Examples
 ///
@@ -91,8 +92,9 @@ impl RunSummary {
         self.status = digest.status.unwrap_or(self.status);
         self.error = digest.error.unwrap_or(self.error.take());
         self.metadata.extend(digest.metadata);
-        let Some(last) = events.last() else { return };
-        self.updated_at = last.at;
+        if let Some(heard) = events.iter().rev().find(|event| event.is_heard()) {
+            self.updated_at = heard.at;
+        }
         if let Some(progress) = events.iter().rev().find_map(|event| event.progress.as_ref()) {
             self.percentage = progress.percentage;
             self.phase = progress.current.as_ref().map(ToString::to_string).or(self.phase.take());

@@ -19,6 +19,7 @@ pub(super) struct Held {
     /// The run as text.
     id: Arc<str>,
     pub(super) last_seq: u64,
+    at_us: i64,
     percentage: f64,
     phase: Option<String>,
     metadata: Map<String, Value>,
@@ -33,8 +34,16 @@ pub(super) struct Past {
     pub(super) last_seq: u64,
     /// As JSON.
     pub(super) metadata: String,
-    /// The number of the last event, the percentage and the phase in the last row.
-    pub(super) last: Option<(u64, f64, Option<String>)>,
+    pub(super) last: LastRow,
+}
+
+/// What the last row of a run says of it.
+#[derive(Default)]
+pub(super) struct LastRow {
+    pub(super) last_seq: u64,
+    pub(super) at_us: i64,
+    pub(super) percentage: f64,
+    pub(super) phase: Option<String>,
 }
 
 impl Held {
@@ -46,12 +55,12 @@ impl Held {
                 .map_err(|error| damaged(run, format!("what is kept of its metadata: {error}")))?,
         };
         let Past { last_seq: expected, last, .. } = past.unwrap_or_default();
-        let (last_seq, percentage, phase) = last.unwrap_or((0, 0.0, None));
+        let LastRow { last_seq, at_us, percentage, phase } = last;
         if last_seq < expected {
             return Err(damaged(run, format!("event {expected} is missing")));
         }
         let id = run.to_string().into();
-        Ok(Self { epoch, id, last_seq, percentage, phase, metadata, failure: None })
+        Ok(Self { epoch, id, last_seq, at_us, percentage, phase, metadata, failure: None })
     }
 
     /// Whether an append may be written, as far as that can be seen without the store. Once one may not, none may.
@@ -93,6 +102,7 @@ impl Held {
     pub(super) fn put_down(&mut self, append: Appended) -> Pending {
         if !append.is_empty() {
             self.last_seq = append.last;
+            self.at_us = append.at_us.unwrap_or(self.at_us);
             self.percentage = append.percentage.unwrap_or(self.percentage);
             self.phase = append.phase.or(self.phase.take());
         }
@@ -107,7 +117,7 @@ impl Held {
             run: self.id.clone(),
             first: append.first,
             last: append.last,
-            at_us: append.at_us,
+            at_us: self.at_us,
             percentage: self.percentage,
             phase: self.phase.clone(),
             body: append.body,

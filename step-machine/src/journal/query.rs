@@ -37,7 +37,7 @@ pub struct RunQuery {
     pub statuses: Vec<RunStatus>,
     /// Only runs that have all these labels.
     pub labels: BTreeMap<String, String>,
-    /// Only runs whose last event was at or before then.
+    /// Only runs of which something was last heard at or before then.
     pub silent_since: Option<SystemTime>,
     /// Whether runs that are nested in a step of another one count too.
     pub nested: bool,
@@ -137,7 +137,7 @@ pub struct RunSummary {
     /// When it first started.
     #[serde(with = "rfc3339")]
     pub started_at: SystemTime,
-    /// When its last event was.
+    /// When something was last heard of it: its last event but for those that say that a step has stalled.
     #[serde(with = "rfc3339")]
     pub updated_at: SystemTime,
     /// Who drives it, or did when it crashed.

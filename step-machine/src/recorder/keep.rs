@@ -2,7 +2,7 @@
 
 use super::{Fault, Recorder};
 use crate::book::{Ack, Settled};
-use crate::journal::{Claim, JournalError, Waiting};
+use crate::journal::{JournalError, Waiting};
 
 impl Recorder {
     /// Records several events that the journal gets in one.
@@ -82,7 +82,7 @@ impl Recorder {
     /// Claims the run again, which was given back with its end.
     pub(crate) fn claim_again(&mut self) -> bool {
         let Some(book) = self.book.as_mut().filter(|book| !book.has_lease()) else { return !self.is_broken() };
-        let claim = Claim::of(self.state.run());
+        let claim = book.claim(self.state.run());
         let error = match book.journal().claim(&claim).wait() {
             Ok(claimed) => {
                 let last = claimed.events.last().map_or(0, |event| event.seq);

@@ -220,6 +220,26 @@ fn a_full_disk_stops_a_run_and_the_journal_lives_on() {
     assert!(journal.check().wait().unwrap().is_empty());
 }
 
+#[cfg(unix)]
+#[test]
+fn who_comes_over_a_link_sees_who_drives_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, file, folder_link) = (folder.path().join("there"), folder.path().join("l.db"), folder.path().join("l"));
+    std::fs::create_dir(&there).unwrap();
+    // Before there is a file, too.
+    std::os::unix::fs::symlink(there.join("runs.db"), &file).unwrap();
+    std::os::unix::fs::symlink(&there, &folder_link).unwrap();
+    let first = open(&file);
+    let lease = claim(&first, "r");
+    append(&first, &lease, &events("r", 1));
+    for path in [there.join("runs.db"), file, folder_link.join("runs.db")] {
+        let refused = open(&path).claim(&Claim::of("r")).wait();
+        assert!(matches!(&refused, Err(JournalError::Owned { .. })), "{}: {refused:?}", path.display());
+    }
+    assert!(there.join("runs.db-owners").is_dir());
+    append(&first, &lease, &events("r", 2)[1..]);
+}
+
 #[test]
 fn once_a_full_disk_has_room_again_the_other_runs_go_on() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::error::Fault;
 use super::values::{clean, exact, signed, unsigned};
-use crate::journal::held::{Held, Past};
+use crate::journal::held::{Held, LastRow, Past};
+use crate::journal::record::micros;
 use crate::journal::{Claim, JournalError, Lease, Owner};
 use crate::run_id::RunId;
 use crate::time::timestamp;
@@ -124,11 +125,16 @@ async fn find(transaction: &Transaction<'_>, run: &RunId) -> Result<Option<Found
 
 async fn past(transaction: &Transaction<'_>, found: &Found) -> Result<Past, Fault> {
     let statement = transaction
-        .prepare_cached("SELECT last_seq, percentage, phase FROM record WHERE run = $1 ORDER BY first_seq DESC LIMIT 1")
+        .prepare_cached(
+            "SELECT last_seq, at, percentage, phase FROM record WHERE run = $1 ORDER BY first_seq DESC LIMIT 1",
+        )
         .await?;
     let last = match transaction.query_opt(&statement, &[&found.key]).await? {
-        Some(row) => Some((unsigned(row.try_get(0)?), row.try_get(1)?, row.try_get(2)?)),
-        None => None,
+        Some(row) => {
+            let (last_seq, at_us) = (unsigned(row.try_get(0)?), micros(row.try_get(1)?));
+            LastRow { last_seq, at_us, percentage: row.try_get(2)?, phase: row.try_get(3)? }
+        }
+        None => LastRow::default(),
     };
     Ok(Past { last_seq: found.last_seq, metadata: found.metadata.clone(), last })
 }

@@ -7,7 +7,7 @@ use super::job::{Fault, Granted};
 use super::load::check_unknown;
 use super::rows::text;
 use super::writer::{Leased, Us, Writer};
-use crate::journal::held::{Held, Past};
+use crate::journal::held::{Held, LastRow, Past};
 use crate::journal::record::id_check;
 use crate::journal::{Claim, JournalError, Lease, Owner};
 use crate::run_id::RunId;
@@ -125,10 +125,14 @@ fn hold(writer: &Writer, run: &RunId, key: i64, epoch: u64, found: Option<&Found
             let last = writer
                 .connection
                 .prepare_cached(
-                    "SELECT last_seq, percentage, phase FROM record WHERE run = ?1 ORDER BY first_seq DESC LIMIT 1",
+                    "SELECT last_seq, at_us, percentage, phase FROM record WHERE run = ?1 ORDER BY first_seq DESC LIMIT 1",
                 )?
-                .query_row([key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .query_row([key], |row| {
+                    let (last_seq, at_us) = (row.get(0)?, row.get(1)?);
+                    Ok(LastRow { last_seq, at_us, percentage: row.get(2)?, phase: row.get(3)? })
+                })
                 .optional()?;
+            let last = last.unwrap_or_default();
             Some(Past { last_seq: found.last_seq, metadata: found.metadata.clone(), last })
         }
     };

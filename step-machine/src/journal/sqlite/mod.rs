@@ -144,7 +144,7 @@ impl SqliteJournal {
         let connection = connect::to_write(&path, options)?;
         let queue = Arc::new_cyclic(|queue| {
             let reads = Reads::new(path.clone(), options.clone(), queue.clone(), None);
-            Queue::new(Writer::new(connection, path.clone(), reads.clone(), options.synchronous), reads)
+            Queue::new(Writer::new(connection, path.clone(), &real(&path), reads.clone(), options.synchronous), reads)
         });
         let served = queue.clone();
         let thread = std::thread::Builder::new()
@@ -178,6 +178,12 @@ impl SqliteJournal {
 /// A later change of the working directory does not matter, and no name has a meaning of its own.
 fn absolute(path: &Path) -> Result<PathBuf, JournalError> {
     std::path::absolute(path).map_err(|error| unusable(path, "name a file", Box::new(error)))
+}
+
+/// The file that a path leads to over links. SQLite puts its own files next to that one, and so do we: otherwise who comes
+/// by another path would not see that a run is driven.
+fn real(path: &Path) -> PathBuf {
+    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Waits for a thread of ours, unless it is this one.

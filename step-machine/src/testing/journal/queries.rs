@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Rule;
 use super::scene::{
-    Outcome, START, append, append_last, ensure, equal, event, event_at, failure, found, kept, lease, moment, settled,
-    summary,
+    NEWS, Outcome, START, append, append_last, ensure, equal, event, event_at, events, failure, found, kept, lease,
+    moment, settled, summary,
 };
 use crate::event::RunStatus;
 use crate::journal::{Journal, RunQuery};
@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     ("runs are found by id, nested or not", by_id),
     ("runs are found by workflow, status and labels", by_columns),
     ("runs are found by how long they are silent", by_silence),
+    ("that a step has stalled is not heard of the run", stalled),
     ("nested runs are found only where they are asked for", nested),
     ("the newest comes first, and a limit leaves the others out", order_and_limit),
     ("a summary says where the run is", where_it_is),
@@ -67,6 +68,20 @@ fn by_silence(journal: &dyn Journal) -> Outcome {
         equal("runs", &found(journal, &query)?.concat(), &expected.to_owned())?;
     }
     equal("runs", &found(journal, &RunQuery::all().silent_for(Duration::MAX))?, &Vec::new())
+}
+
+/// A run that hangs is to be found, also where its own process has noticed.
+fn stalled(journal: &dyn Journal) -> Outcome {
+    let stalled = |seq| event("r", seq, r#""type":"stalled","step":"a","silent_ms":1000.0"#);
+    let first = lease(journal, "r")?;
+    append(journal, &first, &events("r", 2)?)?;
+    append_last(journal, &first, &[stalled(3)?])?;
+    equal("after a silence", &summary(journal, "r")?.updated_at, &moment(2))?;
+    let other = lease(journal, "r")?;
+    append(journal, &other, &[stalled(4)?])?;
+    equal("in another lease", &summary(journal, "r")?.updated_at, &moment(2))?;
+    append(journal, &other, &[event("r", 5, NEWS)?, stalled(6)?])?;
+    equal("after news", &summary(journal, "r")?.updated_at, &moment(5))
 }
 
 fn nested(journal: &dyn Journal) -> Outcome {
