@@ -144,7 +144,7 @@ pub struct RunSummary {
     pub owner: Option<Owner>,
     /// The run that it is nested in.
     pub parent: Option<RunId>,
-    /// What went wrong, where it ended with a failure.
+    /// What went wrong, where it ended with a failure; or why what the journal has of it cannot be read.
     pub error: Option<String>,
     /// That it was given up, and why.
     pub abandoned: Option<Abandoned>,

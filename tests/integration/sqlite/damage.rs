@@ -194,6 +194,28 @@ fn what_is_missing_or_changed_in_rows_that_were_added_to_is_named() {
 }
 
 #[test]
+fn a_run_whose_own_row_is_damaged_hides_no_other() {
+    let whole = "what the journal has of it cannot be read: ";
+    for column in ["labels = '{'", "metadata = '[1'", "status = 'runing'", "started_at = 'noon'", "id_check = 7"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        small(&path, Driven::Together);
+        sql(&path).execute(&format!("UPDATE run SET {column} WHERE id = 'left'"), []).unwrap();
+        let journal = open(&path);
+        let listed = |query: RunQuery| journal.list(&query).wait().unwrap();
+        let mut found = listed(RunQuery::all());
+        found.retain(|run| run.run == "left".into());
+        let [left] = &found[..] else { panic!("{column}: {found:?}") };
+        assert!(left.error.as_ref().is_some_and(|error| error.starts_with(whole)), "{column}: {:?}", left.error);
+        assert_eq!(left.status, RunStatus::Running, "{column}");
+        assert_eq!(listed(RunQuery::of("ended"))[0].error, None, "{column}");
+        assert_eq!(listed(RunQuery::all().label("who", "anna")), [], "{column}");
+        journal.abandon(&"left".into(), "damaged").wait().unwrap();
+        assert!(listed(RunQuery::all()).iter().all(|run| run.run != "left".into()), "{column}");
+    }
+}
+
+#[test]
 fn a_sound_journal_has_no_findings() {
     for driven in Driven::BOTH {
         let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::claims::owner_of;
 use super::error::store;
+use crate::event::RunStatus;
 use crate::journal::record::{from_micros, id_check, micros};
 use crate::journal::{Abandoned, JournalError, RunQuery, RunSummary};
 use crate::run_id::RunId;
@@ -28,7 +29,9 @@ pub(super) fn list(connection: &Connection, path: &Path, query: &RunQuery) -> Re
 fn try_list(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
     let (text, values) = statement(query);
     let mut select = connection.prepare(&text)?;
-    select.query_map(rusqlite::params_from_iter(values), summary)?.collect()
+    select
+        .query_map(rusqlite::params_from_iter(values), |row| summary(row).or_else(|error| legible(row, error)))?
+        .collect()
 }
 
 /// The query as SQL, and what stands for its question marks.
@@ -52,7 +55,8 @@ fn statement(query: &RunQuery) -> (String, Vec<Sql>) {
         and(&format!("run.status IN ({})", words.join(", ")), Vec::new());
     }
     for (key, value) in &query.labels {
-        let condition = "EXISTS (SELECT 1 FROM json_each(run.labels) WHERE key = ? AND value = ?)";
+        let condition = "json_valid(run.labels)
+            AND EXISTS (SELECT 1 FROM json_each(run.labels) WHERE key = ? AND value = ?)";
         and(condition, vec![key.clone().into(), value.clone().into()]);
     }
     if let Some(since) = query.silent_since {
@@ -97,6 +101,33 @@ fn summary(row: &Row<'_>) -> Result<RunSummary, Error> {
         error: row.get(10)?,
         owner,
         abandoned,
+    })
+}
+
+/// What can be read of a run of which not all can: one such run is not to hide the others.
+fn legible(row: &Row<'_>, error: Error) -> Result<RunSummary, Error> {
+    use Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType};
+    if !matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..)) {
+        return Err(error);
+    }
+    let text = |at| row.get_ref(at).ok()?.as_str().ok().map(str::to_owned);
+    let updated_at = from_micros(row.get(8).unwrap_or_default());
+    let moment = |at| text(at).and_then(|text| time(&text, at).ok()).unwrap_or(updated_at);
+    Ok(RunSummary {
+        run: text(0).unwrap_or_default().into(),
+        workflow: text(1).unwrap_or_default(),
+        // It is to be looked at, and so is no run that has ended.
+        status: text(2).and_then(|word| parsed(&format!("{word:?}"), 2).ok()).unwrap_or(RunStatus::Running),
+        phase: text(3),
+        percentage: row.get(4).unwrap_or_default(),
+        labels: text(5).and_then(|labels| parsed(&labels, 5).ok()).unwrap_or_default(),
+        metadata: text(6).and_then(|metadata| parsed(&metadata, 6).ok()).unwrap_or_default(),
+        started_at: moment(7),
+        updated_at,
+        parent: text(9).map(Into::into),
+        error: Some(format!("what the journal has of it cannot be read: {error}")),
+        owner: None,
+        abandoned: text(11).map(|why| Abandoned::new(why, moment(12))),
     })
 }
 
