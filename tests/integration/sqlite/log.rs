@@ -105,7 +105,9 @@ fn killed(count: u64) -> (Left, Vec<Event>) {
     let journal = open(&path);
     let lease = claim(&journal, "r");
     let events = events("r", count);
-    events.iter().for_each(|event| append(&journal, &lease, std::slice::from_ref(event)));
+    for event in &events {
+        append(&journal, &lease, std::slice::from_ref(event));
+    }
     (Left::of(&path), events)
 }
 
@@ -116,7 +118,9 @@ fn reserved() -> (Left, Vec<Event>) {
     let journal = open(&path);
     let leases = ["r", "s"].map(|run| (claim(&journal, run), events(run, 10)));
     for at in 0..10 {
-        leases.iter().for_each(|(lease, events)| append(&journal, lease, &events[at..=at]));
+        for (lease, events) in &leases {
+            append(&journal, lease, &events[at..=at]);
+        }
     }
     let [(_, events), _] = leases;
     (Left::of(&path), events)
