@@ -1,6 +1,7 @@
 //! What only the journal in a file has: a file.
 
 mod damage;
+mod log;
 mod opening;
 mod processes;
 pub(crate) mod queries;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::SqliteOptions;
 use super::error::{store, unusable};
+use super::log;
 use crate::journal::JournalError;
 
 /// What makes a file a journal of ours: "stmj".
@@ -24,6 +25,7 @@ const WAL_LIMIT: i64 = 64 << 20;
 
 /// Opens the file to write.
 pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    let is_log_damaged = check_log(path, options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
     let fail = |error| store(path, error);
@@ -33,10 +35,28 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
     if found < VERSION {
         migrate(&mut connection, path)?;
     }
+    if is_log_damaged {
+        // What is lost would stand behind the next commits, and be found again. Others that use the file may hinder it.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+    }
     Ok(connection)
 }
 
-/// Opens the file to read beside a connection that writes.
+/// Fails where the log is damaged, unless that is accepted; whether it is damaged. To be asked before the first read, which
+/// makes SQLite forget what it cannot read.
+fn check_log(path: &Path, options: &SqliteOptions) -> Result<bool, JournalError> {
+    match log::damage(path) {
+        Err(error) => Err(unusable(path, "see that its write-ahead log can be read", Box::new(error))),
+        Ok(Some(damage)) if !options.accept_damaged_log => {
+            let advice = "copy the file and its log (`-wal`) away before anything else opens it, and restore it from a \
+                copy; or go on without these commits with `accept_damaged_log(true)`: what they completed runs again";
+            Err(unusable(path, advice, damage.to_string().into()))
+        }
+        Ok(damage) => Ok(damage.is_some()),
+    }
+}
+
+/// Opens the file to read beside a connection that writes, and that has seen to the log.
 pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = look(path, flags, options)?;
@@ -46,6 +66,7 @@ pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection
 
 /// Opens a file that need not be writable.
 pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    check_log(path, options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = look(path, flags, options)?;
     if identify(&connection, path)? < VERSION {

@@ -8,6 +8,7 @@ mod error;
 mod job;
 mod list;
 mod load;
+mod log;
 mod options;
 mod owner;
 mod prune;
@@ -93,12 +94,13 @@ struct Writing {
 }
 
 impl SqliteJournal {
-    /// Opens the file, and makes it where it is not there yet. Takes no longer for a large one.
+    /// Opens the file, and makes it where it is not there yet. Takes no longer for a large one; what stands in its
+    /// write-ahead log is read, usually 4 MiB at most.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Store`], with what to do about it, where the file cannot be opened or written, is no journal, or
-    /// was written by a newer version of this crate.
+    /// [`JournalError::Store`], with what to do about it, where the file cannot be opened or written, is no journal,
+    /// was written by a newer version of this crate, or where its write-ahead log is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, JournalError> {
         Self::options().open(path)
     }

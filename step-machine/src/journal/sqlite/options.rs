@@ -49,11 +49,17 @@ pub struct SqliteOptions {
     pub(super) synchronous: Synchronous,
     pub(super) busy_timeout: Duration,
     pub(super) max_size: Option<u64>,
+    pub(super) accept_damaged_log: bool,
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { synchronous: Synchronous::Full, busy_timeout: Duration::from_secs(10), max_size: None }
+        Self {
+            synchronous: Synchronous::Full,
+            busy_timeout: Duration::from_secs(10),
+            max_size: None,
+            accept_damaged_log: false,
+        }
     }
 }
 
@@ -74,6 +80,26 @@ impl SqliteOptions {
     /// [`JournalError::Write`]. Without it only the disk is a limit.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
+        self
+    }
+
+    /// Opens the file also where its write-ahead log (`<file>-wal`) is damaged, and goes on from the commits before the
+    /// damage, as SQLite does by itself; refused by default. All later commits are lost for good, of all runs in the file:
+    /// runs go on from an earlier point, and steps that completed meanwhile run again. Copy both files away before.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use step_machine::SqliteJournal;
+    /// # let dir = std::env::temp_dir().join(format!("step-machine-accept-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir)?;
+    /// let journal = SqliteJournal::options().accept_damaged_log(true).open(dir.join("runs.db"))?;
+    /// # drop(journal);
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn accept_damaged_log(mut self, accept: bool) -> Self {
+        self.accept_damaged_log = accept;
         self
     }
 

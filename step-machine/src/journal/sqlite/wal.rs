@@ -1,9 +1,10 @@
 //! A log that does not grow with each commit.
 
-use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use super::log;
 
 /// What is added at once.
 const CHUNK: u64 = 256 << 10;
@@ -24,9 +25,9 @@ pub(super) struct Reserve {
 
 impl Reserve {
     pub(super) fn of(database: &Path) -> Self {
-        let mut path = OsString::from(database);
-        path.push("-wal");
-        Self { path: path.into(), length: 0, commits: 0, is_over: false }
+        let path = log::path_of(database);
+        // It is made after the file was opened, so the file is there.
+        Self { is_over: path.is_none(), path: path.unwrap_or_default(), length: 0, commits: 0 }
     }
 
     /// There is one commit more.
