@@ -1,10 +1,11 @@
 //! Damage to the write-ahead log, of which SQLite tells nobody: it takes the beginning that is whole, and goes on from there.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::beside;
 
 /// So many commits behind a place that cannot be read are damage; fewer are what a crash may leave. There the disk may have
 /// the last commit in part, and in part the one before, where that is a claim, which is not waited for. A third was begun
@@ -17,22 +18,19 @@ const LOOKS: usize = 5;
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// Where the log of a database is; none where there is no database.
-pub(super) fn path_of(database: &Path) -> Option<PathBuf> {
-    // The log stands beside the file itself, not beside a link to it.
-    let mut path = OsString::from(fs::canonicalize(database).ok()?);
-    path.push("-wal");
-    Some(path.into())
-}
-
 /// What is wrong with the log of a database that nobody has opened yet, or that others use.
 pub(super) fn damage(database: &Path) -> io::Result<Option<Damage>> {
-    let Some(log) = path_of(database) else { return Ok(None) };
+    let log = beside(database, "-wal");
     let mut before: Option<Damage> = None;
     for _ in 0..LOOKS {
         // The database itself is not opened here: to close it would drop the locks that this process may have on it.
         let Some(found) = look(&log)? else { return Ok(None) };
-        let Some(found) = found.judge(fs::metadata(database)?.len() == 0) else { return Ok(None) };
+        let is_empty = match fs::metadata(database) {
+            // SQLite takes no log without a database either.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            database => database?.len() == 0,
+        };
+        let Some(found) = found.judge(is_empty) else { return Ok(None) };
         // Where others write, the log may have changed between two reads. What is damaged stays so.
         if before.as_ref().is_some_and(|before| before.is_at_the_place_of(&found)) {
             return Ok(Some(found));

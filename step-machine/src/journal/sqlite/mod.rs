@@ -146,7 +146,7 @@ impl SqliteJournal {
         let connection = connect::to_write(&path, options)?;
         let queue = Arc::new_cyclic(|queue| {
             let reads = Reads::new(path.clone(), options.clone(), queue.clone(), None);
-            Queue::new(Writer::new(connection, path.clone(), &real(&path), reads.clone(), options.synchronous), reads)
+            Queue::new(Writer::new(connection, path.clone(), reads.clone(), options.synchronous), reads)
         });
         let served = queue.clone();
         let thread = std::thread::Builder::new()
@@ -182,10 +182,12 @@ fn absolute(path: &Path) -> Result<PathBuf, JournalError> {
     std::path::absolute(path).map_err(|error| unusable(path, "name a file", Box::new(error)))
 }
 
-/// The file that a path leads to over links. SQLite puts its own files next to that one, and so do we: otherwise who comes
-/// by another path would not see that a run is driven.
-fn real(path: &Path) -> PathBuf {
-    std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+/// What stands next to a database under its name and this end: next to the file that links lead to. SQLite puts its own
+/// files there, and who comes by another path is to see that a run is driven.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut path = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
+    path.push(end);
+    path.into()
 }
 
 /// Waits for a thread of ours, unless it is this one.

@@ -1,9 +1,10 @@
 //! Who drives runs, as files that the operating system unlocks when their process dies.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use super::beside;
 
 /// The folder of the owner files, next to the database.
 #[derive(Debug, Clone)]
@@ -21,9 +22,7 @@ pub(super) struct OwnerFile {
 
 impl Home {
     pub(super) fn of(database: &Path) -> Self {
-        let mut name = OsString::from(database);
-        name.push("-owners");
-        Self { folder: name.into() }
+        Self { folder: beside(database, "-owners") }
     }
 
     /// Makes a file of this name, and locks it.

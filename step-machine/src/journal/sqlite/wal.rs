@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::log;
+use super::beside;
 
 /// What is added at once.
 const CHUNK: u64 = 256 << 10;
@@ -25,9 +25,7 @@ pub(super) struct Reserve {
 
 impl Reserve {
     pub(super) fn of(database: &Path) -> Self {
-        let path = log::path_of(database);
-        // It is made after the file was opened, so the file is there.
-        Self { is_over: path.is_none(), path: path.unwrap_or_default(), length: 0, commits: 0 }
+        Self { path: beside(database, "-wal"), length: 0, commits: 0, is_over: false }
     }
 
     /// There is one commit more.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -64,17 +64,10 @@ pub(super) struct Leased {
 }
 
 impl Writer {
-    /// Writes to the file `path`, which is `real` where no link leads to it.
-    pub(super) fn new(
-        connection: Connection,
-        path: PathBuf,
-        real: &Path,
-        reads: Reads,
-        synchronous: Synchronous,
-    ) -> Self {
+    pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads, synchronous: Synchronous) -> Self {
         Self {
-            home: Home::of(real),
-            reserve: Reserve::of(real),
+            home: Home::of(&path),
+            reserve: Reserve::of(&path),
             connection,
             path,
             us: None,
