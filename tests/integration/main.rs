@@ -70,6 +70,7 @@ mod schema;
 mod screen;
 mod secret;
 mod secret_damage;
+mod secret_stored;
 mod semantics;
 mod sqlite;
 mod support;
