@@ -50,6 +50,7 @@ mod journal_conformance;
 mod journal_damage;
 mod journal_faults;
 mod journal_races;
+mod journal_stalled;
 mod machine;
 mod observers;
 mod old_journals;
