@@ -53,6 +53,7 @@ mod journal_races;
 mod journal_stalled;
 mod machine;
 mod observers;
+mod old_files;
 mod old_journals;
 mod parallel;
 #[cfg(unix)]
