@@ -4,6 +4,7 @@
 //! was read from it. `ADD_FIXTURES=1` writes both of today, where there are none.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,19 +99,19 @@ fn dump(path: &Path) -> String {
         let query = format!(
             "SELECT sql FROM sqlite_schema WHERE type IN ({kinds}) AND sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
         );
-        texts(&query).into_iter().map(|sql| format!("{sql};\n\n")).collect::<String>()
+        texts(&query).into_iter().map(|sql| sql + ";\n\n").collect::<String>()
     };
     let mut text = String::new();
     for pragma in ["application_id", "user_version"] {
         let value: i64 = file.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
-        text += &format!("PRAGMA {pragma} = {value};\n");
+        writeln!(text, "PRAGMA {pragma} = {value};").unwrap();
     }
-    text += &format!("\n{}", made("'table'"));
+    write!(text, "\n{}", made("'table'")).unwrap();
     for table in ["owner", "run", "record", "exclusive"] {
         let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"));
         let values = columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join(" || ', ' || ");
         for row in texts(&format!("SELECT {values} FROM {table} ORDER BY 1")) {
-            text += &format!("INSERT INTO {table} ({}) VALUES ({row});\n", columns.join(", "));
+            writeln!(text, "INSERT INTO {table} ({}) VALUES ({row});", columns.join(", ")).unwrap();
         }
     }
     format!("{text}\n{}", made("'index', 'view'").trim_end()) + "\n"
