@@ -50,8 +50,10 @@ mod journal_conformance;
 mod journal_damage;
 mod journal_faults;
 mod journal_races;
+mod journal_stalled;
 mod machine;
 mod observers;
+mod old_files;
 mod old_journals;
 mod parallel;
 #[cfg(unix)]
@@ -70,6 +72,7 @@ mod schema;
 mod screen;
 mod secret;
 mod secret_damage;
+mod secret_stored;
 mod semantics;
 mod sqlite;
 mod support;

@@ -3,7 +3,8 @@
 //! A folder `fixtures/v<n>` has what the version `n` of the format looked like: runs as JSON lines, and beside each the
 //! state that it folds to. From the first release on **these files are never rewritten and never removed, only added
 //! to**: where a test here fails, the code is wrong, and not the file. What a state came to know later may be missing in
-//! a file. `ADD_FIXTURES=1` writes those runs of `runner/kept.rs` that have no file yet, in the format of today.
+//! a file. `ADD_FIXTURES=1` writes those runs of `runner/kept.rs` that have no file yet, in the format of today. What
+//! SQLite has of some of them is kept too: see `old_files`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,13 +13,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use step_machine::event::{EVENT_VERSION, Event, EventLines, RunStatus};
 use step_machine::schema::event_schema;
-use step_machine::{RunId, RunState, StepState, TaskState, Undo};
+use step_machine::{Journal, RunId, RunState, StepState, TaskState, Undo};
 
 use crate::runner::kept;
 use crate::support::{Recorded, TextJournal, ok, seed, unreachable_body};
 use crate::validator::validate;
 
-fn folder(version: u16) -> PathBuf {
+pub(crate) fn folder(version: u16) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("integration/fixtures/v{version}"))
 }
 
@@ -29,7 +30,7 @@ fn names(version: u16) -> BTreeSet<String> {
     names.filter_map(|name| name.strip_suffix(".jsonl").map(str::to_owned)).collect()
 }
 
-fn read(version: u16, file: &str) -> String {
+pub(crate) fn read(version: u16, file: &str) -> String {
     let path = folder(version).join(file);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -42,7 +43,7 @@ fn events(version: u16, name: &str) -> Vec<Event> {
 }
 
 /// The states of all runs among the events; a nested run's stand between those of the run that it is in.
-fn states(events: &[Event]) -> BTreeMap<RunId, RunState> {
+pub(crate) fn states(events: &[Event]) -> BTreeMap<RunId, RunState> {
     let mut runs = BTreeMap::<RunId, Vec<&Event>>::new();
     for event in events {
         runs.entry(event.run.clone()).or_default().push(event);
@@ -51,7 +52,7 @@ fn states(events: &[Event]) -> BTreeMap<RunId, RunState> {
 }
 
 /// What a reader can ask a state, as JSON without what there is none of.
-fn facts(states: &BTreeMap<RunId, RunState>) -> Value {
+pub(crate) fn facts(states: &BTreeMap<RunId, RunState>) -> Value {
     states.values().map(run_facts).collect()
 }
 
@@ -119,7 +120,7 @@ fn without_nothing(mut facts: Value) -> Value {
 }
 
 /// Whether all that `kept` says is so; there may be more.
-fn says(found: &Value, kept: &Value) -> bool {
+pub(crate) fn says(found: &Value, kept: &Value) -> bool {
     match (found, kept) {
         (Value::Object(found), Value::Object(kept)) => {
             kept.iter().all(|(name, kept)| found.get(name).is_some_and(|found| says(found, kept)))
@@ -199,7 +200,7 @@ fn what_was_recorded_is_valid_by_the_schema_of_today() {
 fn the_kept_runs_have_all_that_a_run_can_have() {
     let all: Vec<Event> = names(1).iter().flat_map(|name| events(1, name)).collect();
     let types: BTreeSet<_> = all.iter().map(|event| event.event_type().to_string()).collect();
-    // Nothing writes `stalled` yet.
+    // None of them is silent for as long as the runner tells of by `stalled`.
     assert_eq!(types.len(), 14, "{types:?}");
     let ended =
         |name: &String| states(&events(1, name)).into_values().map(|state| state.status().to_string()).collect();
@@ -225,21 +226,26 @@ mod today {
     }
 }
 
+/// Goes on with a run of the enum that is called `Line` in `runner`, to its end.
+pub(crate) fn goes_on<J: Journal + Clone + 'static>(run: &str, journal: &J) {
+    use today::line::{Announce, Build, Celebrate, Check, Deploy, Fetch, Scan};
+    let seen = Recorded::new();
+    let run = today::Line::machine().id(run).journal(journal.clone()).observe(seen.clone()).begin().unwrap();
+    let (run, fetched) = run.step(Fetch, unreachable_body).unwrap();
+    let run = run.step(Build, ok).unwrap().step(Scan, ok).unwrap().step(Announce, ok).unwrap();
+    let run = run.step(Deploy, ok).unwrap().step(Check, ok).unwrap().step(Celebrate, ok).unwrap();
+    assert_eq!(run.finish().unwrap().state().status(), RunStatus::Completed);
+    assert_eq!(fetched, 7);
+    assert_eq!(seen.lines()[0], "run_resume");
+}
+
 #[test]
 fn a_run_of_an_old_format_goes_on() {
-    use today::line::{Announce, Build, Celebrate, Check, Deploy, Fetch, Scan};
     for version in 1..=EVENT_VERSION {
         for name in ["failed", "interrupted"].into_iter().filter(|name| names(version).contains(*name)) {
-            let (journal, seen) = (TextJournal::new(), Recorded::new());
+            let journal = TextJournal::new();
             seed(&journal, &events(version, name));
-            let run =
-                today::Line::machine().id("line/1").journal(journal.clone()).observe(seen.clone()).begin().unwrap();
-            let (run, fetched) = run.step(Fetch, unreachable_body).unwrap();
-            let run = run.step(Build, ok).unwrap().step(Scan, ok).unwrap().step(Announce, ok).unwrap();
-            let run = run.step(Deploy, ok).unwrap().step(Check, ok).unwrap().step(Celebrate, ok).unwrap();
-            assert_eq!(run.finish().unwrap().state().status(), RunStatus::Completed);
-            assert_eq!(fetched, 7);
-            assert_eq!(seen.lines()[0], "run_resume");
+            goes_on("line/1", &journal);
             assert_eq!(journal.fold("line/1").unwrap().unwrap().status(), RunStatus::Completed);
         }
     }

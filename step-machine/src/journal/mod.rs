@@ -125,6 +125,10 @@ macro_rules! forward {
                 (**self).list(query)
             }
 
+            fn stalled(&self, silence: Duration) -> Reply<Vec<RunSummary>> {
+                (**self).stalled(silence)
+            }
+
             fn abandon(&self, run: &RunId, why: &str) -> Reply<()> {
                 (**self).abandon(run, why)
             }

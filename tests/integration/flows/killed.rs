@@ -219,11 +219,17 @@ impl Field {
         command.env("STEP_MACHINE_TALLY", &tally);
         let screen = super::user::Screen::of(command);
         let called = called(&fs::read_to_string(&tally).unwrap_or_default());
-        let states: BTreeMap<_, _> = self
-            .kept(&killed.id)
-            .into_iter()
-            .map(|(run, events)| (run, RunState::fold(&events).unwrap().unwrap()))
-            .collect();
+        let kept = self.kept(&killed.id);
+        // Were nothing written down, nothing would seem to have run again.
+        assert_eq!(
+            called,
+            killed.begun_since(&kept),
+            "what was called, and what began, of {} of {}",
+            killed.id,
+            self.flow.name
+        );
+        let states: BTreeMap<_, _> =
+            kept.into_iter().map(|(run, events)| (run, RunState::fold(&events).unwrap().unwrap())).collect();
         let state = &states[&killed.id];
         let told = format!("{} of {}\n{screen}", killed.id, self.flow.name);
         for (run, before) in &killed.states {
@@ -275,6 +281,24 @@ impl Killed {
     /// Whether there is anything to go on with.
     pub(crate) fn has_begun(&self) -> bool {
         self.states.contains_key(&self.id)
+    }
+
+    /// The steps with a body that began later, with their runs.
+    fn begun_since(&self, kept: &BTreeMap<String, Vec<Event>>) -> BTreeSet<(String, String)> {
+        let mut begun = BTreeSet::new();
+        for (run, events) in kept {
+            let seq = self.states.get(run).map_or(0, RunState::seq);
+            let state = RunState::fold(events).unwrap().unwrap();
+            let has_body = |step: &str| state.plan().steps.iter().any(|info| info.id == step && info.nested.is_none());
+            for event in events.iter().filter(|event| event.seq > seq) {
+                if let Kind::StepStart(start) = &event.kind
+                    && has_body(start.step.id())
+                {
+                    begun.insert((run.clone(), start.step.id().to_owned()));
+                }
+            }
+        }
+        begun
     }
 
     pub(crate) fn is_by_signal(&self) -> bool {

@@ -39,7 +39,7 @@ impl Place {
     }
 
     /// The rows that a query finds, as text.
-    fn rows(&self, query: &str) -> Vec<String> {
+    pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         let query = format!("SET search_path = \"{}\"; {query}", self.schema);
         try_sql(&self.url, &query).unwrap_or_else(|error| panic!("{query}: {error:?}"))
     }

@@ -54,7 +54,7 @@ pub(crate) fn fill<J: Journal + Clone + 'static>(journal: &J) {
 }
 
 /// The rows that a query finds, as text.
-fn rows(path: &Path, query: &str) -> Vec<String> {
+pub(crate) fn rows(path: &Path, query: &str) -> Vec<String> {
     let connection = sql(path);
     let mut select = connection.prepare(query).unwrap();
     let columns = select.column_count();

@@ -106,5 +106,5 @@ SELECT
   CASE WHEN is_done THEN (done ->> 'duration_ms')::double precision END AS duration_ms,
   done #>> '{error,kind}' AS error_kind,
   done #>> '{error,message}' AS error_message,
-  coalesce(done ? 'output', false) AS has_output
+  coalesce(done ?| ARRAY['output', 'sealed'], false) AS has_output
 FROM seen;

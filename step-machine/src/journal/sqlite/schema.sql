@@ -117,5 +117,5 @@ SELECT
   CASE WHEN done_seq = last_seq THEN done ->> 'duration_ms' END AS duration_ms,
   done ->> '$.error.kind' AS error_kind,
   done ->> '$.error.message' AS error_message,
-  done IS NOT NULL AND json_type(done, '$.output') IS NOT NULL AS has_output
+  coalesce(json_type(done, '$.output'), json_type(done, '$.sealed')) IS NOT NULL AS has_output
 FROM seen;
