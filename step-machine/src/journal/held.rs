@@ -86,6 +86,7 @@ impl Held {
     }
 
     /// Whether it only adds events, and they are the next ones.
+    #[cfg(feature = "sqlite")]
     pub(super) fn only_adds(&self, append: &Appended) -> bool {
         let is_sound = self.failure.is_none() && append.fault.is_none() && append.first == self.last_seq + 1;
         is_sound && append.changes.is_none() && !append.release
