@@ -7,7 +7,10 @@ use step_machine::journal::{Claim, Lease, Owner, Synchronous};
 use step_machine::{Journal, JournalError, SqliteJournal};
 
 const VARIABLE: &str = "STEP_MACHINE_TEST_RACE";
-const ROUNDS: usize = 200;
+/// One run in one round, one name in the next: 200 of each.
+const ROUNDS: usize = 400;
+/// For a claim that names nothing, as most are.
+const NO_NAME: &str = "-";
 
 fn open(place: &str) -> Box<dyn Journal> {
     #[cfg(unix)]
@@ -34,7 +37,7 @@ fn claims_what_another_test_asks_for() {
 
 fn said(journal: &dyn Journal, run: &str, name: &str, leases: &mut Vec<Lease>) -> String {
     let mut claim = Claim::of(run);
-    claim.exclusive = vec![name.to_owned()];
+    claim.exclusive = (name != NO_NAME).then(|| name.to_owned()).into_iter().collect();
     match journal.claim(&claim).wait() {
         Ok(claimed) => {
             leases.push(claimed.lease);
@@ -95,19 +98,23 @@ impl Drop for Racer {
 fn race(place: &str) {
     let mut racers = [Racer::start(place), Racer::start(place)];
     let names = racers.each_ref().map(|racer| racer.process.id().to_string());
+    let mut won = [0; 2];
     for round in 0..ROUNDS {
-        // One run in one round, one name in the next.
         let is_run = round % 2 == 0;
-        for (at, racer) in racers.iter_mut().enumerate() {
-            let (run, name) = if is_run { (0, at) } else { (at, 0) };
-            racer.ask(&format!("run-{round}-{run}"), &format!("name-{round}-{name}"));
+        // Each is asked first in every other round of a kind.
+        let first = round / 2 % 2;
+        for at in [first, 1 - first] {
+            let (run, name) = if is_run { (0, NO_NAME.to_owned()) } else { (at, format!("name-{round}")) };
+            racers[at].ask(&format!("run-{round}-{run}"), &name);
         }
         let answers = racers.each_mut().map(Racer::answer);
         let winner = usize::from(!answers[0].starts_with("won"));
         let how = if is_run { "owned" } else { "exclusive" };
         assert_eq!(answers[winner], format!("won {}", names[winner]), "round {round}: {answers:?}");
         assert_eq!(answers[1 - winner], format!("{how} {}", names[winner]), "round {round}: {answers:?}");
+        won[winner] += 1;
     }
+    assert!(won.iter().all(|won| *won > 0), "nothing was raced for: {won:?}");
 }
 
 #[test]
