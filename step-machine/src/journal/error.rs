@@ -202,7 +202,8 @@ pub enum JournalError {
 fn advice(status: RunStatus) -> &'static str {
     match status {
         RunStatus::RollingBack | RunStatus::Stuck => {
-            "what it did is not all undone: undo the rest by hand before another run begins under another id"
+            "what it did is not all undone: resume it with the runner, which undoes the rest, or do so by hand before \
+                another run begins under another id"
         }
         _ => "begin again under another id",
     }

@@ -50,6 +50,9 @@ macro_rules! setters {
         /// Runs `step` and all that comes after it or needs it again, where the run that goes on has settled them: with
         /// their recorded outputs gone, and their attempts counted on.
         ///
+        /// What a step nests is a run of its own: where that completed, it is not run again, and gives its report. A
+        /// [fork](Self::fork) runs it anew.
+        ///
         /// Also a completed run can go on so, and a rollback that comes later takes back what was done before too. Fails
         /// with [`JournalError::NotFound`](crate::JournalError::NotFound) where the journal does not have the run.
         pub fn retry_from(mut self, step: W) -> Self {
