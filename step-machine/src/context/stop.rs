@@ -39,7 +39,7 @@ impl StepContext {
     ///
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     /// # runtime.block_on(async {
-    /// let report = Serve::run(&Server).stop_on(tokio::time::sleep(Duration::from_millis(1))).await.unwrap();
+    /// let report = Serve::run(&Server).stop_on(tokio::time::sleep(Duration::from_millis(100))).await.unwrap();
     /// assert_eq!(report.state().step("requests").unwrap().status().as_str(), "completed");
     /// # });
     /// ```
