@@ -18,18 +18,23 @@ impl StepContext {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
+    /// use std::sync::Arc;
     /// use step_machine::{StepContext, Workflow};
+    /// use tokio::sync::Notify;
     ///
     /// #[derive(Workflow)]
     /// enum Serve { Requests }
     ///
-    /// struct Server;
+    /// #[derive(Default)]
+    /// struct Server {
+    ///     has_begun: Arc<Notify>,
+    /// }
     ///
     /// impl ServeHandler for Server {
     ///     type Error = std::io::Error;
     ///
     ///     async fn requests(&self, cx: &mut StepContext) -> Result<(), Self::Error> {
+    ///         self.has_begun.notify_one();
     ///         cx.cancelled().await;
     ///         assert!(cx.is_cancelled());
     ///         cx.message("the last request is answered");
@@ -39,7 +44,9 @@ impl StepContext {
     ///
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     /// # runtime.block_on(async {
-    /// let report = Serve::run(&Server).stop_on(tokio::time::sleep(Duration::from_millis(100))).await.unwrap();
+    /// let server = Server::default();
+    /// let has_begun = server.has_begun.clone();
+    /// let report = Serve::run(&server).stop_on(async move { has_begun.notified().await }).await.unwrap();
     /// assert_eq!(report.state().step("requests").unwrap().status().as_str(), "completed");
     /// # });
     /// ```
