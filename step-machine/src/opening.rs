@@ -14,7 +14,7 @@ use serde_json::Value;
 pub(crate) use setters::setters;
 
 use crate::book::Book;
-use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus};
+use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus, StepRef};
 use crate::journal::{Claim, Journal, JournalError, Lease};
 use crate::recorder::{Forecast, Recorder, Watch};
 use crate::run_id::RunId;
@@ -41,14 +41,42 @@ pub(crate) struct Opening {
 pub(crate) struct More {
     pub(crate) exclusive: Vec<String>,
     pub(crate) take_over: bool,
-    /// Run again from this step on.
-    pub(crate) retry_from: Option<usize>,
+    /// What of it runs again.
+    pub(crate) again: Option<Again>,
     /// A new run takes over what this one settled before this step.
     pub(crate) fork: Option<(RunId, usize)>,
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) input: Option<Value>,
     pub(crate) parent: Option<Parent>,
     forked: Option<Forked>,
+}
+
+/// What runs again of a run that goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Again {
+    /// This step, and what comes after it or needs it.
+    From(usize),
+    /// All of a nested run, since this attempt of the step that it is a part of is to do everything again.
+    #[cfg(feature = "runner")]
+    All { parent_attempt: u32 },
+}
+
+impl Again {
+    fn steps(self, state: &RunState, plan: &Plan) -> Vec<StepRef> {
+        match self {
+            Self::From(step) => state.to_run_again(plan, step),
+            #[cfg(feature = "runner")]
+            Self::All { .. } => state.all_to_run_again(plan),
+        }
+    }
+
+    fn parent_attempt(self) -> Option<u32> {
+        match self {
+            Self::From(_) => None,
+            #[cfg(feature = "runner")]
+            Self::All { parent_attempt } => Some(parent_attempt),
+        }
+    }
 }
 
 /// What is asked for by an id.
@@ -166,7 +194,7 @@ impl Opening {
             // Asked with the first event, so that a replay never does.
             self.watch.forecast = Some(Box::new(Forecast::of(history::ask(journal.clone(), plan.clone()))));
         }
-        let has_to_be_kept = self.start == Start::Kept || self.retry_from().is_some();
+        let has_to_be_kept = self.start == Start::Kept || self.again().is_some();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
             (None, Some(run)) if has_to_be_kept => Err(JournalError::NotFound { run }),
@@ -178,8 +206,8 @@ impl Opening {
         }
     }
 
-    fn retry_from(&self) -> Option<usize> {
-        self.more.as_ref()?.retry_from
+    fn again(&self) -> Option<Again> {
+        self.more.as_ref()?.again
     }
 
     /// The labels as they may be read.
@@ -229,7 +257,8 @@ impl Opening {
     ) -> Result<Box<Recorder>, JournalError> {
         fits::<W>(&state, &plan)?;
         let (run, status) = (state.run().clone(), state.status());
-        let again = self.retry_from().map(|step| state.to_run_again(&plan, step)).unwrap_or_default();
+        let asked = self.again();
+        let again = asked.map(|again| again.steps(&state, &plan)).unwrap_or_default();
         let was_going_back = matches!(status, RunStatus::RollingBack | RunStatus::Stuck);
         let is_refused = was_going_back && (way == Way::Forward || !again.is_empty());
         if status == RunStatus::RolledBack || is_refused {
@@ -255,7 +284,12 @@ impl Opening {
         let now = self.watch.wall();
         let mut recorder = self.recorder(state, now, hold);
         if is_recorded {
-            recorder.record(Kind::RunResume(RunResume { rollback, plan: Some(plan), again }));
+            recorder.record(Kind::RunResume(RunResume {
+                rollback,
+                plan: Some(plan),
+                again,
+                parent_attempt: asked.and_then(Again::parent_attempt),
+            }));
         }
         match recorder.take_fault() {
             Some(error) => Err(error),

@@ -102,6 +102,12 @@ impl StepContext {
         self.ask(if self.phase == Phase::Undo { StepState::undo_attempts } else { StepState::attempts })
     }
 
+    /// Whether what began in this attempt was taken back since, as the step was to run again.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_before_again(&self, attempt: u32) -> bool {
+        self.ask(|step| step.is_before_again(attempt))
+    }
+
     /// Whether an earlier attempt began and its end is not known: it may have done all, some or nothing of its work.
     pub fn interrupted(&self) -> bool {
         self.ask(StepState::is_interrupted)

@@ -65,6 +65,18 @@ pub struct Parent {
     pub run: RunId,
     /// The step.
     pub step: StepRef,
+    /// The attempt of that step in which the run began, or began to do all of it again; the first where it is absent.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub attempt: u32,
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_first(attempt: &u32) -> bool {
+    *attempt == first()
 }
 
 /// See [`Kind::RunResume`](super::Kind::RunResume).
@@ -82,6 +94,9 @@ pub struct RunResume {
     /// The settled steps that are to run again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<StepRef>,
+    /// Of a nested run that does all of it again: the attempt of the step that it is a part of, which asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_attempt: Option<u32>,
 }
 
 /// See [`Kind::StepStart`](super::Kind::StepStart).

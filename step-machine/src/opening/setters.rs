@@ -50,13 +50,12 @@ macro_rules! setters {
         /// Runs `step` and all that comes after it or needs it again, where the run that goes on has settled them: with
         /// their recorded outputs gone, and their attempts counted on.
         ///
-        /// What a step nests is a run of its own: where that completed, it is not run again, and gives its report. A
-        /// [fork](Self::fork) runs it anew.
+        /// What such a step nests runs again too, from its own first step on.
         ///
         /// Also a completed run can go on so, and a rollback that comes later takes back what was done before too. Fails
         /// with [`JournalError::NotFound`](crate::JournalError::NotFound) where the journal does not have the run.
         pub fn retry_from(mut self, step: W) -> Self {
-            self.opening.more().retry_from = Some($crate::workflow::Workflow::index(&step));
+            self.opening.more().again = Some($crate::opening::Again::From($crate::workflow::Workflow::index(&step)));
             self
         }
 

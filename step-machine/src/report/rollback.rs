@@ -165,7 +165,12 @@ impl Recorder {
         let state = self.state();
         let is_left = state.status().has_ended() && state.status().can_resume() && !state.to_undo().is_empty();
         if is_left && self.claim_again() {
-            self.record(Kind::RunResume(RunResume { rollback: true, plan: None, again: Vec::new() }));
+            self.record(Kind::RunResume(RunResume {
+                rollback: true,
+                plan: None,
+                again: Vec::new(),
+                parent_attempt: None,
+            }));
         }
     }
 

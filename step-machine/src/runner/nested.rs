@@ -13,7 +13,7 @@ use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::{Observer, Scope};
-use crate::opening::Way;
+use crate::opening::{Again, Way};
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
@@ -100,8 +100,12 @@ impl StepContext {
         hand_down(&parent, &mut opening.watch);
         let nested = parent.lock().nested();
         let (id, state) = earlier_run(&nested, &opening.watch, &base, &plan).await?;
+        let attempt = self.attempt();
         opening.more().parent =
-            Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index) });
+            Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index), attempt });
+        if way == Way::AsLeft && state.as_ref().is_some_and(|state| self.is_to_run_again(state)) {
+            opening.more().again = Some(Again::All { parent_attempt: attempt });
+        }
         opening.id = Some(id.clone());
         opening.is_deferred = true;
         let stop = Arc::<Stop>::default();
@@ -138,6 +142,16 @@ impl StepContext {
         let driven: super::BoxFuture<'_, _> = Box::pin(run.drive(&shared, way));
         let driven = driven.await;
         taken_back(driven.end(shared).await, way)
+    }
+}
+
+impl StepContext {
+    /// Whether what `nested` did was taken back since, as this step was to run again. A rollback of it that is not over
+    /// goes on first.
+    fn is_to_run_again(&self, nested: &RunState) -> bool {
+        let is_going_back = matches!(nested.status(), RunStatus::RollingBack | RunStatus::Stuck);
+        let Some(parent) = nested.parent().filter(|_| !is_going_back) else { return false };
+        self.is_before_again(parent.attempt)
     }
 }
 

@@ -220,6 +220,9 @@ impl RunState {
             None => {}
         }
         self.forget(&resume.again);
+        if let (Some(attempt), Some(parent)) = (resume.parent_attempt, self.parent_mut()) {
+            parent.attempt = attempt;
+        }
         for step in &mut self.steps {
             let running = step.status == StepStatus::Running;
             // The end of a cancelled attempt is not known either: its body was left wherever it was.

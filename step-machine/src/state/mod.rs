@@ -221,6 +221,10 @@ impl RunState {
         self.about.as_ref()?.parent.as_ref()
     }
 
+    fn parent_mut(&mut self) -> Option<&mut Parent> {
+        self.about.as_mut()?.parent.as_mut()
+    }
+
     /// The plan that the run follows.
     pub fn plan(&self) -> &Plan {
         &self.plan

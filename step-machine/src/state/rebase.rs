@@ -61,10 +61,19 @@ impl RunState {
 
     /// The settled steps that run again where the one at `from` of `plan` does.
     pub(crate) fn to_run_again(&self, plan: &Plan, from: usize) -> Vec<StepRef> {
+        self.settled_where(plan, graph::after(plan, from))
+    }
+
+    /// All settled steps, as steps of `plan`.
+    pub(crate) fn all_to_run_again(&self, plan: &Plan) -> Vec<StepRef> {
+        self.settled_where(plan, std::iter::repeat(true))
+    }
+
+    fn settled_where(&self, plan: &Plan, wanted: impl IntoIterator<Item = bool>) -> Vec<StepRef> {
         let is_settled = |step| self.origin(step).is_some_and(|index| self.steps[index].status.is_settled());
-        let after = plan.steps.iter().zip(graph::after(plan, from));
-        after
-            .filter(|(step, is_after)| *is_after && is_settled(step))
+        let steps = plan.steps.iter().zip(wanted);
+        steps
+            .filter(|(step, is_wanted)| *is_wanted && is_settled(step))
             .map(|(step, _)| StepRef::new(step.id.clone()))
             .collect()
     }

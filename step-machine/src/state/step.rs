@@ -17,6 +17,8 @@ pub struct StepState {
     pub(super) waiting: bool,
     pub(super) interrupted: bool,
     pub(super) attempts: u32,
+    /// How many of them belong to what was taken back when the step was to run again.
+    pub(super) attempts_before: u32,
     pub(super) fraction: f64,
     pub(super) started_seq: u64,
     // Times are nanoseconds since the run's first start.
@@ -109,6 +111,7 @@ impl Default for StepState {
             waiting: false,
             interrupted: false,
             attempts: 0,
+            attempts_before: 0,
             fraction: 0.0,
             started_seq: 0,
             started: 0,
@@ -130,6 +133,7 @@ impl StepState {
         self.reason = None;
         self.fraction = 0.0;
         self.waiting = false;
+        self.attempts_before = self.attempts;
         if let Some(details) = &mut self.details {
             details.output = None;
             details.error = None;
@@ -153,6 +157,12 @@ impl StepState {
     #[inline]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Whether what began in this attempt was taken back since, as the step was to run again.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_before_again(&self, attempt: u32) -> bool {
+        attempt <= self.attempts_before
     }
 
     /// Whether an attempt failed and the next one is waited for.

@@ -28,6 +28,10 @@ impl Faulty {
         Self { kept, writes: Arc::default(), refused, only: None, acts, bodies: Arc::default() }
     }
 
+    pub(super) fn keeping(self, kept: &TextJournal) -> Self {
+        Self { kept: kept.clone(), ..self }
+    }
+
     pub(super) fn of(self, run: &str) -> Self {
         Self { only: Some(run.into()), ..self }
     }
@@ -67,7 +71,7 @@ async fn wherever_the_journal_fails_no_body_begins_after_it_and_the_run_can_go_o
     for refused in 1.. {
         let acts = Arc::new(Acts::new().on("build", [Refuse]).on("scan", [Refuse]));
         let kept = TextJournal::new();
-        let journal = Faulty { kept: kept.clone(), ..Faulty::refusing(refused, &acts) };
+        let journal = Faulty::refusing(refused, &acts).keeping(&kept);
         let ended = Line::run(&*acts).id("r").journal(journal.clone()).await;
         let Err(failure) = ended else {
             assert!(journal.writes() < refused, "{refused}");
@@ -94,7 +98,7 @@ async fn a_journal_that_fails_in_a_parallel_run_or_a_rollback_loses_nothing() {
     for refused in 1.. {
         let acts = Arc::new(Acts::new().on("join", [Refuse]).on("undo left", [Refuse]));
         let kept = TextJournal::new();
-        let journal = Faulty { kept: kept.clone(), ..Faulty::refusing(refused, &acts) };
+        let journal = Faulty::refusing(refused, &acts).keeping(&kept);
         let run = Diamond::run(acts.clone()).id("r").on_failure(OnFailure::Rollback).max_parallel(0);
         let failure = run.journal(journal.clone()).await.unwrap_err();
         if journal.writes() < refused {

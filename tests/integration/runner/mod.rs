@@ -7,6 +7,7 @@ mod graph;
 mod inside;
 pub(crate) mod kept;
 mod nested;
+mod nested_again;
 mod resume;
 mod retry;
 mod rollback;

@@ -21,7 +21,7 @@ pub(super) enum Docker {
 
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
 #[workflow(on_failure = "rollback")]
-enum Node {
+pub(super) enum Node {
     #[step(undo)]
     Prepare,
     #[step(workflow = Docker, retry(attempts = 2, delay = "1s", jitter = false))]
@@ -30,7 +30,7 @@ enum Node {
 }
 
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
-enum Fleet {
+pub(super) enum Fleet {
     #[step(workflow = Node, retry(attempts = 2, delay = "0s"))]
     First,
     #[step(undo)]

@@ -192,7 +192,7 @@ impl PlainText {
         let inside = |told: &Told| {
             let rest = run.strip_prefix(&told.run.to_string())?.strip_prefix('/')?;
             let (step, _) = rest.split_once('/')?;
-            Some(Parent { run: told.run.clone(), step: StepRef::new(step.to_owned()) })
+            Some(Parent { run: told.run.clone(), step: StepRef::new(step.to_owned()), attempt: 1 })
         };
         self.runs.iter().rev().find_map(inside)
     }

@@ -185,6 +185,7 @@ impl Move {
                 rollback: *rollback,
                 plan: edit.as_ref().map(|edit| edit.edited(&model.plan).0.into()),
                 again: Vec::new(),
+                parent_attempt: None,
             }),
             Self::EndRun(status) => Kind::RunEnd(Box::new(RunEnd {
                 status: *status,

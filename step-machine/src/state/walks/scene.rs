@@ -52,7 +52,7 @@ pub(super) fn resume(rollback: bool) -> Move {
 }
 
 pub(super) fn resume_with(plan: Plan, rollback: bool) -> Kind {
-    Kind::RunResume(RunResume { rollback, plan: Some(plan.into()), again: Vec::new() })
+    Kind::RunResume(RunResume { rollback, plan: Some(plan.into()), again: Vec::new(), parent_attempt: None })
 }
 
 pub(super) fn over(status: RunStatus) -> Move {
