@@ -100,20 +100,7 @@ pub(crate) enum Way {
     #[cfg(feature = "runner")]
     AsLeft,
     /// Back in any case.
-    #[cfg(feature = "runner")]
     Back,
-}
-
-impl Way {
-    fn is_back(self) -> bool {
-        match self {
-            Self::Forward => false,
-            #[cfg(feature = "runner")]
-            Self::AsLeft => false,
-            #[cfg(feature = "runner")]
-            Self::Back => true,
-        }
-    }
 }
 
 /// What the journal has of a run.
@@ -197,7 +184,10 @@ impl Opening {
         let has_to_be_kept = self.start == Start::Kept || self.again().is_some();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
-            (None, Some(run)) if has_to_be_kept => Err(JournalError::NotFound { run }),
+            (None, run) if has_to_be_kept => {
+                let run = run.unwrap_or_else(|| RunId::generate(self.watch.wall()));
+                Err(JournalError::NotFound { run })
+            }
             (Some(state), _) => self.resume::<W>(state, plan, way, found.hold),
             (None, _) => match self.more.as_mut().and_then(|more| more.fork.take()) {
                 Some((source, step)) => self.copy::<W>(source, found.source, step, plan, found.hold),
@@ -257,16 +247,21 @@ impl Opening {
     ) -> Result<Box<Recorder>, JournalError> {
         fits::<W>(&state, &plan)?;
         let (run, status) = (state.run().clone(), state.status());
-        let asked = self.again();
+        let is_back = way == Way::Back;
+        let asked = self.again().filter(|_| !is_back);
         let again = asked.map(|again| again.steps(&state, &plan)).unwrap_or_default();
         let was_going_back = matches!(status, RunStatus::RollingBack | RunStatus::Stuck);
-        let is_refused = was_going_back && (way == Way::Forward || !again.is_empty());
-        if status == RunStatus::RolledBack || is_refused {
+        let is_refused = match status {
+            RunStatus::RolledBack => true,
+            // A completed run is taken back only with the one that it is in.
+            RunStatus::Completed => is_back && state.parent().is_none(),
+            _ => was_going_back && (way == Way::Forward || !again.is_empty()),
+        };
+        if is_refused {
             return Err(JournalError::Over { run, status });
         }
-        let rollback = was_going_back || way.is_back();
-        let (is_other, is_recorded) =
-            (*state.plan() != *plan, status.can_resume() || way.is_back() || !again.is_empty());
+        let rollback = was_going_back || is_back;
+        let (is_other, is_recorded) = (*state.plan() != *plan, status.can_resume() || is_back || !again.is_empty());
         // Another plan is taken over with the event that tells of it, once, as whoever reads the journal does.
         if !is_other {
             state.take_same_plan(plan.clone());
@@ -275,7 +270,7 @@ impl Opening {
         }
         // Completed is final: a step that is new since then could never run.
         if status == RunStatus::Completed
-            && !way.is_back()
+            && !is_back
             && again.is_empty()
             && state.steps().iter().any(|step| !step.status().is_settled())
         {

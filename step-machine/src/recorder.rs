@@ -443,9 +443,7 @@ impl Recorder {
         if self.is_broken() || self.state.status() != RunStatus::Running {
             return;
         }
-        let failure = failure::halted(&self.state)
-            .unwrap_or_else(|| failure::failed_step(&self.state, None, failure::cancelled()));
-        let status = self.state.halted_status();
+        let (status, failure) = (self.state.halted_status(), failure::halted(&self.state));
         self.end(status, Some(failure));
     }
 

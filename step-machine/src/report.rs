@@ -220,9 +220,15 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     }
 }
 
-#[cfg(feature = "runner")]
 impl<W: Workflow, E: StepError> Failure<W, E> {
-    /// The failure of a run that has ended.
+    /// What stopped a run of which only the record is left.
+    pub(crate) fn earlier(run: Box<Recorder>) -> Self {
+        let (step, error) = failure::earlier(run.state());
+        let record = failure::failed_step(run.state(), step, error.clone());
+        Self::after(run, Cause::Earlier { error: Box::new(error) }, record)
+    }
+
+    /// The failure of a run that has ended, or that only goes back any more.
     #[cold]
     pub(crate) fn after(mut run: Box<Recorder>, cause: Cause<E>, mut record: FailureRecord) -> Self {
         let journal = run.take_fault();
@@ -233,6 +239,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     }
 
     /// A run that was to be rolled back, and is, is no failure.
+    #[cfg(feature = "runner")]
     pub(crate) fn into_report_if_rolled_back(mut self) -> Result<Report<W>, Self> {
         let is_rolled_back = |run: &mut Box<Recorder>| run.state().status() == RunStatus::RolledBack;
         match self.0.run.take_if(is_rolled_back) {

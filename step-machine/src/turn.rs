@@ -175,7 +175,7 @@ impl Recorder {
         }
         if has_left_undo {
             let record = halted(self.state());
-            self.end(RunStatus::Stuck, record);
+            self.end(RunStatus::Stuck, Some(record));
         }
     }
 }

@@ -66,6 +66,7 @@ mod retry;
 mod rollback;
 mod rollback_left;
 mod rollback_policy;
+mod rollback_resumed;
 mod runner;
 mod samples;
 mod schema;

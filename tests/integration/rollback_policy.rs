@@ -102,7 +102,7 @@ fn a_run_that_was_rolled_back_cannot_be_begun_again() {
     drop(run.step(second::Act, refuse).unwrap_err().rollback(|_, _| Ok::<(), Trouble>(())));
     let error = builder().begin().unwrap_err();
     assert!(matches!(&error, JournalError::Over { status: RunStatus::RolledBack, .. }), "{error:?}");
-    assert_eq!(error.to_string(), "run r is rolled_back and cannot go forward; begin again under another id");
+    assert_eq!(error.to_string(), "run r is rolled_back and cannot go on; begin again under another id");
 }
 
 #[test]

@@ -255,11 +255,17 @@ fn undo(state: &RunState, index: usize) -> Option<UndoRecord> {
     })
 }
 
-/// The record of a run that one of its steps stopped.
-pub(crate) fn halted(state: &RunState) -> Option<FailureRecord> {
-    let index = state.halted_step()?;
-    let error = state.steps()[index].error().cloned();
-    Some(failed_step(state, Some(index), error.unwrap_or_else(cancelled)))
+/// What stopped a run by its record: the step where one did, and the error.
+pub(crate) fn earlier(state: &RunState) -> (Option<usize>, ErrorRecord) {
+    let step = state.halted_step();
+    let error = step.and_then(|step| state.steps()[step].error()).cloned();
+    (step, error.unwrap_or_else(cancelled))
+}
+
+/// The record of a run that one of its steps stopped, or that was stopped between them.
+pub(crate) fn halted(state: &RunState) -> FailureRecord {
+    let (step, error) = earlier(state);
+    failed_step(state, step, error)
 }
 
 /// The error of a run that was stopped from outside.

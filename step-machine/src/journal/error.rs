@@ -181,8 +181,8 @@ pub enum JournalError {
         /// Why not, and what to do.
         source: Box<CodecError>,
     },
-    /// The run under this id cannot go forward any more.
-    #[error("run {run} is {status} and cannot go forward; {}", advice(*.status))]
+    /// The run under this id cannot go on, or not forward.
+    #[error("run {run} is {status} and cannot go {}", advice(*.status))]
     Over {
         /// The run.
         run: RunId,
@@ -202,10 +202,10 @@ pub enum JournalError {
 fn advice(status: RunStatus) -> &'static str {
     match status {
         RunStatus::RollingBack | RunStatus::Stuck => {
-            "what it did is not all undone: resume it with the runner, which undoes the rest, or do so by hand before \
-                another run begins under another id"
+            "forward, as what it did is not all undone: go on with its rollback, by `begin_rollback` of the typed \
+                machine or by resuming it with the runner, before another run begins under another id"
         }
-        _ => "begin again under another id",
+        _ => "on; begin again under another id",
     }
 }
 

@@ -142,10 +142,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         if way != Way::Back && state.status() != RunStatus::RollingBack {
             return None;
         }
-        let step = state.halted_step();
-        let error = step.and_then(|step| state.steps()[step].error()).cloned();
-        let cause = Cause::Earlier { error: Box::new(error.unwrap_or_else(failure::cancelled)) };
-        Some(Box::new(Halt { step, cause }))
+        let (step, error) = failure::earlier(state);
+        Some(Box::new(Halt { step, cause: Cause::Earlier { error: Box::new(error) } }))
     }
 
     /// Makes the run ready to go backwards, where it is to.

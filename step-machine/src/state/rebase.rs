@@ -65,6 +65,7 @@ impl RunState {
     }
 
     /// All settled steps, as steps of `plan`.
+    #[cfg(feature = "runner")]
     pub(crate) fn all_to_run_again(&self, plan: &Plan) -> Vec<StepRef> {
         self.settled_where(plan, std::iter::repeat(true))
     }
