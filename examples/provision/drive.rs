@@ -44,13 +44,16 @@ impl Drive {
         }
         let (folder, saboteur) = (command.site.root().display(), Saboteur::new(flow.fail_at, command));
         match self {
-            // The machine only goes forward: what was to be taken back is the runner's, whoever began.
-            Self::Machine if !kept.goes_back() => {
+            Self::Machine => {
                 let machine = flow.machine(kept, ProvisionStep::machine()).exclusive(format!("{folder}"));
                 let machine = machine.input(command.order).observe(saboteur);
-                machine::drive(command, machine, kept, rollback).await
+                if kept.goes_back() {
+                    machine::take_back(command, machine.begin_rollback()?).await
+                } else {
+                    machine::drive(command, machine, kept, rollback).await
+                }
             }
-            _ => {
+            Self::Runner => {
                 let runner = flow.runner(kept, ProvisionStep::run(command)).exclusive(format!("{folder}"));
                 let runner = runner.input(command.order).observe(saboteur);
                 handler::drive(runner, rollback).await

@@ -1,7 +1,7 @@
 //! `--drive machine`: the steps called one after the other, in an order that the compiler checks.
 //!
-//! A Ctrl-C drops the future that walks the steps, and with it whatever the running step does. Nothing of the run is
-//! left then that could be undone, so everything that the run had made is removed, from outside of it.
+//! A Ctrl-C drops the future that walks the steps, and with it whatever the running step does. Without a journal nothing
+//! of the run is left then, so everything that it had made is removed from outside of it.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,10 +39,7 @@ pub(crate) async fn drive(
     // From here on a Ctrl-C has no effect: taking back is not to be left half done.
     match ended {
         Ok(Ok((report, instance))) => Ok(Outcome::Up(report, instance)),
-        Ok(Err(failure)) if rollback => {
-            let failure = failure.rollback_async(async |step, cx| undo(command, step, cx).await).await;
-            Ok(Outcome::Failed(failure.into_context()))
-        }
+        Ok(Err(failure)) if rollback => take_back(command, failure).await,
         Ok(Err(failure)) => Ok(Outcome::Failed(failure.into_context())),
         Err(signal) => {
             signal?;
@@ -54,6 +51,15 @@ pub(crate) async fn drive(
             Ok(Outcome::Cancelled(failure))
         }
     }
+}
+
+/// Takes back what a run did, or what is left of that.
+pub(crate) async fn take_back(
+    command: &ProvisionCommand,
+    failure: Failure<ProvisionStep, ProvisionError>,
+) -> Result<Outcome, Box<dyn Error>> {
+    let failure = failure.rollback_async(async |step, cx| undo(command, step, cx).await).await;
+    Ok(Outcome::Failed(failure.into_context()))
 }
 
 /// The steps, in order. Where it stopped, the failure says.
