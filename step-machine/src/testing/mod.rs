@@ -16,7 +16,7 @@ pub use crate::faults::{Fault, Faults};
 #[cfg(feature = "runner")]
 pub use case::{Attempts, Case, Injection};
 #[cfg(feature = "runner")]
-pub use crash::{Crash, CrashError, Crashed, Crashing, Death, crash_everywhere};
+pub use crash::{Crash, CrashError, CrashJournal, Crashed, Crashing, Death, crash_everywhere};
 #[cfg(feature = "runner")]
 pub use exhaust::{ExhaustError, Exhausted, exhaust, exhaust_within};
 pub use journal::{BrokenRule, NotConforming, journal_conformance};
