@@ -4,6 +4,7 @@ mod damage;
 mod log;
 mod opening;
 mod processes;
+mod pruned;
 pub(crate) mod queries;
 mod rows;
 

@@ -20,6 +20,7 @@ pub(crate) fn measure(url: &str, samples: usize, runs: &[usize], writers: &[usiz
             load(url, runs, writers)?;
         }
     }
+    one.block_on(size(&bare))?;
     one.block_on(bare.batch_execute(&format!("DROP SCHEMA {SCHEMA} CASCADE")))?;
     Ok(())
 }
@@ -64,6 +65,18 @@ fn chain(url: &str, one: &tokio::runtime::Runtime, bare: &Client, samples: usize
     println!("bare tokio-postgres, one commit a step   {bare:>8.1}");
     println!("runner, PostgresJournal                  {runner:>8.1}   {:.2} of its speed", bare / runner);
     println!("typed machine, PostgresJournal           {machine:>8.1}   {:.2} of its speed", bare / machine);
+    Ok(())
+}
+
+/// What a step takes of the database, indexes included.
+async fn size(bare: &Client) -> Outcome {
+    let select = format!(
+        "SELECT sum(pg_total_relation_size(c.oid))::int8 FROM pg_class AS c
+        WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r' AND relname <> 'bare'"
+    );
+    let bytes: i64 = bare.query_one(&select, &[]).await?.try_get(0)?;
+    let steps: i64 = bare.query_one("SELECT 100 * count(*) FROM run", &[]).await?.try_get(0)?;
+    println!("{:.0} bytes a step in {steps} steps", bytes as f64 / steps as f64);
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rusqlite::Error;
 
 use super::error::{is_damage, read, store};
+use super::prune::Pruning;
 use super::reader::Reads;
 use crate::journal::appended::Appended;
 use crate::journal::error::write;
@@ -18,7 +18,7 @@ pub(super) enum Job {
     Claim(Claim, Answer<Claimed>),
     Release(Lease, Answer<()>),
     Abandon(RunId, String, Answer<()>),
-    Prune(SystemTime, Answer<usize>),
+    Prune(Pruning, Answer<usize>),
 }
 
 /// Why one thing that was asked for is not done.
@@ -59,7 +59,7 @@ pub(super) enum Outcome {
     Claimed(RunId, Answer<Claimed>, Result<Granted, Fault>),
     Released(Lease, Answer<()>, Result<(), Fault>),
     Abandoned(RunId, Answer<()>, Result<(), Fault>),
-    Pruned(Answer<usize>, Result<usize, Fault>),
+    Pruned(Answer<usize>, Result<Pruning, Fault>),
 }
 
 /// A lease, and whether there are events to be read.
@@ -88,20 +88,24 @@ impl Outcome {
         }
     }
 
-    /// Answers.
-    pub(super) fn send(self, failure: Option<&Failure>, reads: &Reads) {
+    /// Answers, or says what is left to do before.
+    pub(super) fn send(self, failure: Option<&Failure>, reads: &Reads) -> Option<Job> {
         match self {
             Self::Appended(lease, answer, result) | Self::Released(lease, answer, result) => {
                 answer.send(settle(result, failure, Some(&lease.run)));
             }
             Self::Abandoned(run, answer, result) => answer.send(settle(result, failure, Some(&run))),
-            Self::Pruned(answer, result) => answer.send(settle(result, failure, None)),
+            Self::Pruned(answer, result) => match settle(result, failure, None) {
+                Ok(pruning) if !pruning.is_done => return Some(Job::Prune(pruning, answer)),
+                result => answer.send(result.map(|pruning| pruning.removed)),
+            },
             Self::Claimed(run, answer, result) => match settle(result, failure, Some(&run)) {
                 Ok(Granted { lease, has_events: false }) => answer.send(Ok(Claimed::new(lease, Vec::new()))),
                 Ok(Granted { lease, .. }) => reads.load_claimed(lease, answer),
                 Err(error) => answer.send(Err(error)),
             },
         }
+        None
     }
 }
 

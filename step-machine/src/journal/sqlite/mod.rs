@@ -30,6 +30,7 @@ pub use options::{SqliteOptions, Synchronous};
 
 use self::error::unusable;
 use self::job::Job;
+use self::prune::Pruning;
 use self::queue::Queue;
 use self::reader::Reads;
 use self::writer::Writer;
@@ -237,7 +238,7 @@ impl Journal for SqliteJournal {
     }
 
     fn prune(&self, before: SystemTime) -> Reply<usize> {
-        self.ask(Waiting::Nobody, |answer| Job::Prune(before, answer))
+        self.ask(Waiting::Nobody, |answer| Job::Prune(Pruning::of(before), answer))
     }
 }
 

@@ -2,18 +2,22 @@
 
 use std::time::SystemTime;
 
-use rusqlite::{Connection, Error};
+use rusqlite::{Connection, Error, Params};
 
 use super::claims::{holder, is_driven};
 use super::job::Fault;
 use super::writer::Writer;
 use crate::journal::record::micros;
 
+/// So many are removed in one transaction, while the others wait.
+const AT_ONCE: usize = 500;
+
 const OVER: &str = "SELECT run.key FROM run
     JOIN record AS last
     ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
-    WHERE run.parent IS NULL AND last.at_us < ?1
-    AND (run.status IN ('completed', 'failed', 'cancelled', 'rolled_back') OR run.abandoned_at IS NOT NULL)";
+    WHERE run.key > ?1 AND run.parent IS NULL AND last.at_us < ?2
+    AND (run.status IN ('completed', 'failed', 'cancelled', 'rolled_back') OR run.abandoned_at IS NOT NULL)
+    ORDER BY run.key LIMIT ?3";
 
 /// A run and all that is nested in it, however deep.
 const FAMILY: &str = "WITH RECURSIVE family (key, id) AS (
@@ -21,25 +25,42 @@ const FAMILY: &str = "WITH RECURSIVE family (key, id) AS (
     UNION SELECT run.key, run.id FROM run JOIN family ON run.parent = family.id
     ) SELECT key FROM family";
 
-/// Removes the runs that are over since before then, with what is nested in them; gives how many.
-pub(super) fn prune(writer: &mut Writer, before: SystemTime) -> Result<usize, Fault> {
-    let over = keys(&writer.connection, OVER, micros(before))?;
-    let mut removed = 0;
-    for run in over {
-        let family = keys(&writer.connection, FAMILY, run)?;
-        if is_held(writer, &family)? {
-            continue;
-        }
-        for key in family {
-            remove(&writer.connection, key)?;
-        }
-        removed += 1;
-    }
-    Ok(removed)
+/// How far it is to remove the runs that are over since before a time, with what is nested in them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pruning {
+    before: i64,
+    /// The key of the last run that was looked at.
+    after: i64,
+    pub(super) removed: usize,
+    pub(super) is_done: bool,
 }
 
-fn keys(connection: &Connection, select: &str, value: i64) -> Result<Vec<i64>, Error> {
-    connection.prepare_cached(select)?.query_map([value], |row| row.get(0))?.collect()
+impl Pruning {
+    pub(super) fn of(before: SystemTime) -> Self {
+        Self { before: micros(before), after: 0, removed: 0, is_done: false }
+    }
+
+    /// Removes some more.
+    pub(super) fn go_on(mut self, writer: &mut Writer) -> Result<Self, Fault> {
+        let over = keys(&writer.connection, OVER, (self.after, self.before, AT_ONCE))?;
+        self.is_done = over.len() < AT_ONCE;
+        self.after = over.last().copied().unwrap_or(self.after);
+        for run in over {
+            let family = keys(&writer.connection, FAMILY, [run])?;
+            if is_held(writer, &family)? {
+                continue;
+            }
+            for key in family {
+                remove(&writer.connection, key)?;
+            }
+            self.removed += 1;
+        }
+        Ok(self)
+    }
+}
+
+fn keys(connection: &Connection, select: &str, values: impl Params) -> Result<Vec<i64>, Error> {
+    connection.prepare_cached(select)?.query_map(values, |row| row.get(0))?.collect()
 }
 
 fn is_held(writer: &Writer, family: &[i64]) -> Result<bool, Fault> {

@@ -110,7 +110,11 @@ impl Queue {
     fn write(&self, jobs: Vec<Job>) {
         let _turn = Turn(self);
         let mut writer = lock(&self.writer);
-        writer.write(jobs);
+        let left = writer.write(jobs);
+        if !left.is_empty() {
+            // After what others have brought meanwhile.
+            lock(&self.waiting).list.extend(left);
+        }
         self.leases.store(writer.leases.len(), Ordering::Relaxed);
     }
 

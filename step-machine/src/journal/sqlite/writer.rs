@@ -13,7 +13,6 @@ use super::claims;
 use super::error::unusable;
 use super::job::{Failure, Fault, Granted, Job, Outcome};
 use super::owner::{Home, OwnerFile};
-use super::prune::prune;
 use super::reader::Reads;
 use super::rows::Rows;
 use super::wait::Wait;
@@ -80,9 +79,9 @@ impl Writer {
         }
     }
 
-    /// Does all of `jobs` in one transaction, and answers.
-    pub(super) fn write(&mut self, jobs: Vec<Job>) {
-        let Some(jobs) = self.write_alone(jobs) else { return };
+    /// Does all of `jobs` in one transaction, and answers; gives back what is not at its end with that.
+    pub(super) fn write(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let Some(jobs) = self.write_alone(jobs) else { return Vec::new() };
         let mut failure = self.begin(&jobs).err();
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -94,9 +93,7 @@ impl Writer {
             failure = self.commit().err();
         }
         let failure = failure.map(|error| self.fail(error, &outcomes));
-        for outcome in outcomes {
-            outcome.send(failure.as_ref(), &self.reads);
-        }
+        outcomes.into_iter().filter_map(|outcome| outcome.send(failure.as_ref(), &self.reads)).collect()
     }
 
     fn begin(&mut self, jobs: &[Job]) -> Result<(), Error> {
@@ -182,8 +179,8 @@ impl Writer {
                     .unless(is_over, |writer| writer.alone(Some(&run), |writer| claims::abandon(writer, &run, &why)));
                 Outcome::Abandoned(run, answer, result)
             }
-            Job::Prune(before, answer) => {
-                let result = self.unless(is_over, |writer| writer.alone(None, |writer| prune(writer, before)));
+            Job::Prune(pruning, answer) => {
+                let result = self.unless(is_over, |writer| writer.alone(None, |writer| pruning.go_on(writer)));
                 Outcome::Pruned(answer, result)
             }
         }
