@@ -48,6 +48,7 @@ mod journal;
 mod journal_changes;
 mod journal_conformance;
 mod journal_damage;
+mod journal_documented;
 mod journal_faults;
 mod journal_races;
 mod journal_stalled;
