@@ -47,6 +47,8 @@ mod publish;
 #[cfg(unix)]
 mod publish_cancel;
 mod publish_failure;
+#[cfg(unix)]
+mod publish_stalled;
 pub(crate) mod publisher;
 pub(crate) mod user;
 mod validated;
