@@ -50,5 +50,7 @@ mod publish_failure;
 #[cfg(unix)]
 mod publish_stalled;
 pub(crate) mod publisher;
+#[cfg(unix)]
+mod sessions;
 pub(crate) mod user;
 mod validated;
