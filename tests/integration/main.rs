@@ -50,6 +50,7 @@ mod journal_conformance;
 mod journal_damage;
 mod journal_documented;
 mod journal_faults;
+mod journal_news;
 mod journal_races;
 mod journal_stalled;
 mod machine;
