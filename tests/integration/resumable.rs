@@ -252,6 +252,12 @@ mod by_the_environment {
     const UPDATE: (&str, &str) = ("STEP_MACHINE_UPDATE", "1");
 
     #[track_caller]
+    fn passes(kept: &Kept, version: &str, variables: &[(&str, &str)]) {
+        let (passes, said) = test(kept, version, variables);
+        assert!(passes, "{said}");
+    }
+
+    #[track_caller]
     fn fails(kept: &Kept, version: &str, variables: &[(&str, &str)], text: &str) {
         let (passes, said) = test(kept, version, variables);
         assert!(!passes && said.contains(text), "{passes}, without:\n{text}\n{said}");
@@ -273,24 +279,24 @@ mod by_the_environment {
         fails(&kept, "first", &[("STEP_MACHINE_UPDATE", "0")], MISSING);
         fails(&kept, "first", &[UPDATE, ("CI", "true")], MISSING);
         assert!(!kept.path.exists());
-        assert_eq!(test(&kept, "first", &[UPDATE]).0, true);
+        passes(&kept, "first", &[UPDATE]);
         let first = kept.text();
         assert_eq!(serde_json::from_str::<step_machine::Plan>(&first).unwrap(), *first::Release::plan());
 
         fails(&kept, "longer", &[], STALE);
         fails(&kept, "longer", &[UPDATE, ("CI", "1")], STALE);
         assert_eq!(kept.text(), first);
-        assert_eq!(test(&kept, "longer", &[UPDATE, ("CI", "false")]).0, true);
+        passes(&kept, "longer", &[UPDATE, ("CI", "false")]);
         let longer = kept.text();
         assert_eq!(serde_json::from_str::<step_machine::Plan>(&longer).unwrap(), *longer::Release::plan());
-        assert_eq!(test(&kept, "longer", &[]).0, true);
+        passes(&kept, "longer", &[]);
 
         // The switch does not hide what breaks; the other one accepts it.
         for variables in [&[][..], &[UPDATE]] {
             fails(&kept, "first", variables, BREAKING);
             assert_eq!(kept.text(), longer);
         }
-        assert_eq!(test(&kept, "first", &[("STEP_MACHINE_UPDATE", "breaking")]).0, true);
+        passes(&kept, "first", &[("STEP_MACHINE_UPDATE", "breaking")]);
         assert_eq!(kept.text(), first);
         let refused = "STEP_MACHINE_UPDATE is `yes`; `1` writes snapshots that are missing or fit, `breaking` also those \
                        that do not, and `0` none";
@@ -307,11 +313,11 @@ mod by_the_environment {
         drop(file);
         let modified = || std::fs::metadata(&kept.path).unwrap().modified().unwrap();
         for update in ["1", "breaking"] {
-            assert_eq!(test(&kept, "first", &[("STEP_MACHINE_UPDATE", update)]).0, true);
+            passes(&kept, "first", &[("STEP_MACHINE_UPDATE", update)]);
             assert_eq!(modified(), long_ago, "{update}");
         }
         // A rule that differs is written, though no run depends on it.
-        assert_eq!(test(&kept, "ruled", &[UPDATE]).0, true);
+        passes(&kept, "ruled", &[UPDATE]);
         assert!(modified() > long_ago);
     }
 }
