@@ -47,6 +47,10 @@ mod publish;
 #[cfg(unix)]
 mod publish_cancel;
 mod publish_failure;
+#[cfg(unix)]
+mod publish_stalled;
 pub(crate) mod publisher;
+#[cfg(unix)]
+mod sessions;
 pub(crate) mod user;
 mod validated;
