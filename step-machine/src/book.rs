@@ -52,6 +52,8 @@ pub(crate) struct Lost {
     pub(crate) error: JournalError,
     /// The states to go back to, one after the other.
     pub(crate) states: Vec<Saved>,
+    /// Its start is lost too: the journal has no such run.
+    pub(crate) is_all: bool,
 }
 
 impl Book {
@@ -149,10 +151,11 @@ impl Book {
                 Ok(kept)
             }
             Err(error) => {
+                let is_all = self.events.first().is_some_and(|event| event.seq == 1);
                 self.events.clear();
                 self.sent = 0;
                 self.give_back();
-                Err(Box::new(Lost { error, states: self.saved.drain(..).rev().flatten().collect() }))
+                Err(Box::new(Lost { error, states: self.saved.drain(..).rev().flatten().collect(), is_all }))
             }
         }
     }

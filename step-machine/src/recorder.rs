@@ -73,6 +73,7 @@ pub(crate) struct Recorder {
     book: Option<Box<Book>>,
     /// Whoever drives the run waits for the journal himself, where it matters.
     is_deferred: bool,
+    has_begun: bool,
     /// Where `elapsed` of the state was when this process took the run on, and the instant of that.
     base: u64,
     origin: Instant,
@@ -135,6 +136,7 @@ impl Recorder {
             forecast,
             book,
             is_deferred: false,
+            has_begun: true,
             fault: Fault::None,
             pace: pace.unwrap_or_default(),
             thinner: None,

@@ -280,7 +280,8 @@ impl<W, E> Failure<W, E> {
 
     /// The state of the run, where it began.
     pub fn state(&self) -> Option<&RunState> {
-        Some(self.0.run.as_ref()?.state())
+        let run = self.0.run.as_ref().filter(|run| run.has_begun())?;
+        Some(run.state())
     }
 
     /// Why the journal does not have the step's failure, the end of this run or its rollback.

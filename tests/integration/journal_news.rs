@@ -189,14 +189,12 @@ fn a_full_store_at_any_write(drive: Drive, stops: bool) {
         assert_eq!(only_shown, journal.state().refused, "write {at}: all that nobody waits for is shown at once");
         let failure = ended.expect_err("the run cannot go to its end");
         assert!(is_full(&failure), "write {at}: {failure:?}");
-        // The state that the failure has counts them too, and is otherwise what is durable.
-        if let Some(last) = seen.events().last() {
-            assert_eq!(failure.state().unwrap().seq(), last.seq, "write {at}");
-        }
+        // The state that the failure has counts them too, and is otherwise what is durable: none where nothing is.
+        let last = seen.events().last().map(|event| event.seq);
+        assert_eq!(failure.state().map(RunState::seq), last, "write {at}");
         drop(failure);
         assert_eq!(seen.len(), kept.len() + only_shown.len(), "nothing is shown when the run is let go");
-        // Who goes on takes their numbers for other events: the journal never had them. The machine does not go on
-        // backwards.
+        // Who goes on takes their numbers for other events: the journal never had them. `begin` goes only forward.
         let can_go_on = journal.kept.fold("r").unwrap().is_some_and(|state| state.status() == RunStatus::Running);
         if can_go_on && !only_shown.is_empty() {
             journal.empty();

@@ -19,6 +19,11 @@ impl Recorder {
         self.is_deferred = true;
     }
 
+    /// Whether there is such a run: not where its journal could not even take its start.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
     /// Whether a journal keeps the run.
     #[cfg(feature = "runner")]
     pub(crate) fn is_kept(&self) -> bool {
@@ -56,6 +61,7 @@ impl Recorder {
                 for saved in lost.states {
                     self.state.restore(saved);
                 }
+                self.has_begun = !lost.is_all;
                 self.break_off(lost.error);
             }
         }
