@@ -3,7 +3,9 @@
 //! A Ctrl-C drops the future that walks the steps, and with it whatever the running step does. Without a journal nothing
 //! of the run is left then, so everything that it had made is removed from outside of it.
 
+use std::convert::Infallible;
 use std::error::Error;
+use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use step_machine::event::{EventType, FailureRecord, Kind};
@@ -58,8 +60,16 @@ pub(crate) async fn take_back(
     command: &ProvisionCommand,
     failure: Failure<ProvisionStep, ProvisionError>,
 ) -> Result<Outcome, Box<dyn Error>> {
-    let failure = failure.rollback_async(async |step, cx| undo(command, step, cx).await).await;
-    Ok(Outcome::Failed(failure.into_context()))
+    let taken_back = failure.rollback_async(async |step, cx| undo(command, step, cx).await);
+    // Heard from here on, where it was not before, and without an effect.
+    let ctrl_c = async {
+        let _ = tokio::signal::ctrl_c().await;
+        future::pending::<Infallible>().await
+    };
+    tokio::select! {
+        never = ctrl_c => match never {},
+        failure = taken_back => Ok(Outcome::Failed(failure.into_context())),
+    }
 }
 
 /// The steps, in order. Where it stopped, the failure says.

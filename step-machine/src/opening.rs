@@ -248,14 +248,14 @@ impl Opening {
         fits::<W>(&state, &plan)?;
         let (run, status) = (state.run().clone(), state.status());
         let is_back = way == Way::Back;
-        let asked = self.again().filter(|_| !is_back);
+        let asked = self.again();
         let again = asked.map(|again| again.steps(&state, &plan)).unwrap_or_default();
         let was_going_back = matches!(status, RunStatus::RollingBack | RunStatus::Stuck);
         let is_refused = match status {
             RunStatus::RolledBack => true,
             // A completed run is taken back only with the one that it is in.
             RunStatus::Completed => is_back && state.parent().is_none(),
-            _ => was_going_back && (way == Way::Forward || !again.is_empty()),
+            _ => was_going_back && (way == Way::Forward || asked.is_some()),
         };
         if is_refused {
             return Err(JournalError::Over { run, status });

@@ -223,9 +223,9 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
 impl<W: Workflow, E: StepError> Failure<W, E> {
     /// What stopped a run of which only the record is left.
     pub(crate) fn earlier(run: Box<Recorder>) -> Self {
-        let (step, error) = failure::earlier(run.state());
-        let record = failure::failed_step(run.state(), step, error.clone());
-        Self::after(run, Cause::Earlier { error: Box::new(error) }, record)
+        let record = failure::halted(run.state());
+        let error = Box::new(record.error.clone());
+        Self::after(run, Cause::Earlier { error }, record)
     }
 
     /// The failure of a run that has ended, or that only goes back any more.

@@ -238,7 +238,7 @@ async fn a_step_that_hands_on_something_else_after_a_crash_is_found_unless_it_ma
         "where the process dies some time after write 1 to the journal: `draw` handed on 8, without a crash 7; if it \
          may, say so: `crash.may_vary(..)`"
     );
-    let varying = crash_everywhere(async |crash: Crash| numbered(crash.may_vary(&Numbered::Draw)).await);
+    let varying = crash_everywhere(async |crash: Crash| numbered(crash.may_vary(Numbered::Draw)).await);
     assert_eq!(varying.await.unwrap().writes(), 3);
 }
 
@@ -302,7 +302,7 @@ async fn a_run_without_the_journal_or_without_an_id_is_told() {
 async fn a_settled_step_that_runs_again_is_found() {
     let found = crash_everywhere(async |crash: Crash| {
         let numbers = Numbers(AtomicUsize::new(7));
-        let crash = crash.may_vary(&Numbered::Draw);
+        let crash = crash.may_vary(Numbered::Draw);
         let lives = AtomicUsize::new(0);
         let make = || {
             let run = Numbered::run(&numbers);

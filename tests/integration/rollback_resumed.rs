@@ -1,8 +1,13 @@
 //! Rollbacks that the typed machine goes on with, or begins, by what the journal has.
 
+use std::time::Duration;
+
 use step_machine::event::{RunStatus, StepStatus};
+use step_machine::journal::Sealer;
+use step_machine::time::ManualClock;
 use step_machine::{Cause, Failure, Journal, JournalError, StepContext, Workflow};
 
+use crate::secret::key;
 use crate::support::{Recorded, TextJournal, Trouble, block_on, ok, refuse, seed};
 
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +90,66 @@ fn a_rollback_whose_process_died_anywhere_goes_on_and_undoes_nothing_twice() {
 }
 
 #[test]
+fn it_failed_when_it_did_whenever_it_is_taken_back() {
+    let (journal, clock) = (TextJournal::new(), ManualClock::new());
+    let machine = || machine(&journal).clock(clock.clone());
+    let (run, _) = machine().begin().unwrap().step(Copy, |_| Ok::<u32, Trouble>(7)).unwrap();
+    clock.advance(Duration::from_secs(5));
+    let run = run.step(Link, ok).unwrap();
+    let failed = run.step(Check, refuse).unwrap_err().into_context();
+    clock.advance(Duration::from_secs(86_400));
+    let failure: Failed = machine().begin_rollback().unwrap();
+    let (failure, _) = undo_all(failure);
+    let record = failure.context().record();
+    assert_eq!((record.failed_at, record.run_duration), (failed.record().failed_at, Duration::from_secs(5)));
+}
+
+#[test]
+fn what_is_to_run_again_is_not_taken_back_as_well() {
+    let journal = TextJournal::new();
+    drop(fail(&journal));
+    let before = journal.lines("r");
+    let error = machine(&journal).retry_from(Install::Copy).begin_rollback::<Trouble>().unwrap_err();
+    let JournalError::Refused { source, .. } = &error else { panic!("{error:?}") };
+    assert!(source.to_string().ends_with("a run that goes back runs no step again"), "{source}");
+    assert_eq!(journal.lines("r"), before);
+}
+
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+#[workflow(parallel)]
+enum Graph {
+    #[step(undo, output = String, secret)]
+    Key,
+    #[step(needs(Key), undo)]
+    Left,
+    #[step(needs(Key), undo)]
+    Right,
+    #[step(needs(Left, Right))]
+    Join,
+}
+
+#[test]
+fn a_graph_with_a_secret_is_undone_by_its_needs_and_has_the_secret() {
+    let journal = TextJournal::new();
+    let builder = || Graph::machine().journal(journal.clone()).codec(Sealer::new(key("a", 1))).exclusive("web");
+    let machine = || builder().id("g");
+    let (run, _) = machine().begin().unwrap().step(graph::Key, |_| Ok::<_, Trouble>("open sesame".to_owned())).unwrap();
+    let run = run.step(graph::Right, ok).unwrap().step(graph::Left, ok).unwrap();
+    drop(run.step(graph::Join, refuse).unwrap_err());
+    let failure: Failure<Graph, Trouble> = machine().begin_rollback().unwrap();
+    let error = builder().id("other").begin().unwrap_err();
+    assert!(matches!(&error, JournalError::Exclusive { holder, .. } if *holder == "g".into()), "{error:?}");
+    let mut undone = Vec::new();
+    let failure = failure.rollback(|step, cx: &mut StepContext| {
+        undone.push((step, cx.output(graph::Key).unwrap()));
+        Ok::<(), Trouble>(())
+    });
+    let key = Some("open sesame".to_owned());
+    assert_eq!(undone, [(Graph::Left, key.clone()), (Graph::Right, key.clone()), (Graph::Key, key)]);
+    assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack);
+}
+
+#[test]
 fn a_run_that_was_cut_off_half_way_is_taken_back_with_the_step_that_was_running() {
     let (journal, seen) = (TextJournal::new(), Recorded::new());
     let (run, _) = machine(&journal).begin().unwrap().step(Copy, |_| Ok::<u32, Trouble>(7)).unwrap();
@@ -133,11 +198,16 @@ fn what_completed_was_rolled_back_or_is_not_there_is_refused() {
     let refused = |builder: step_machine::MachineBuilder<Install>| builder.begin_rollback::<Trouble>().unwrap_err();
     assert!(matches!(refused(machine(&journal)), JournalError::NotFound { run } if run == "r".into()));
     assert!(matches!(refused(Install::machine()), JournalError::NotFound { .. }));
+    assert!(matches!(refused(machine(&journal).start("r")), JournalError::NotFound { .. }));
+    assert_eq!(journal.lines("r"), [""; 0]);
     let (run, _) = machine(&journal).begin().unwrap().step(Copy, |_| Ok::<u32, Trouble>(7)).unwrap();
     run.step(Link, ok).unwrap().step(Check, ok).unwrap().finish().unwrap();
     let before = journal.lines("r");
     let error = refused(machine(&journal));
-    assert_eq!(error.to_string(), "run r is completed and cannot go on; begin again under another id");
+    assert_eq!(
+        error.to_string(),
+        "run r is completed and can neither go on nor be taken back; begin again under another id"
+    );
     assert_eq!(journal.lines("r"), before);
 
     let journal = TextJournal::new();

@@ -91,7 +91,7 @@ pub struct RunResume {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<Plan>"))]
     pub plan: Option<SharedPlan>,
-    /// The settled steps that are to run again.
+    /// The steps that began, or are settled without, and are to run again from their start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub again: Vec<StepRef>,
     /// Of a nested run that does all of it again: the attempt of the step that it is a part of, which asks for that.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -262,10 +263,15 @@ pub(crate) fn earlier(state: &RunState) -> (Option<usize>, ErrorRecord) {
     (step, error.unwrap_or_else(cancelled))
 }
 
-/// The record of a run that one of its steps stopped, or that was stopped between them.
+/// The record of a run that one of its steps stopped, or that was stopped between them, whenever that was.
 pub(crate) fn halted(state: &RunState) -> FailureRecord {
     let (step, error) = earlier(state);
-    failed_step(state, step, error)
+    let mut record = failed_step(state, step, error);
+    if let Some(ended) = step.and_then(|step| state.steps()[step].attempt_ended()) {
+        record.failed_at = state.time_at(ended);
+        record.run_duration = Duration::from_nanos(ended);
+    }
+    record
 }
 
 /// The error of a run that was stopped from outside.

@@ -182,7 +182,7 @@ pub enum JournalError {
         source: Box<CodecError>,
     },
     /// The run under this id cannot go on, or not forward.
-    #[error("run {run} is {status} and cannot go {}", advice(*.status))]
+    #[error("run {run} is {status} and {}", advice(*.status))]
     Over {
         /// The run.
         run: RunId,
@@ -202,10 +202,11 @@ pub enum JournalError {
 fn advice(status: RunStatus) -> &'static str {
     match status {
         RunStatus::RollingBack | RunStatus::Stuck => {
-            "forward, as what it did is not all undone: go on with its rollback, by `begin_rollback` of the typed \
+            "cannot go forward, as what it did is not all undone: go on with its rollback, by `begin_rollback` of the typed \
                 machine or by resuming it with the runner, before another run begins under another id"
         }
-        _ => "on; begin again under another id",
+        RunStatus::Completed => "can neither go on nor be taken back; begin again under another id",
+        _ => "cannot go on; begin again under another id",
     }
 }
 

@@ -97,9 +97,7 @@ impl<W: Workflow> MachineBuilder<W> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn begin_rollback<E: StepError>(mut self) -> Result<Failure<W, E>, JournalError> {
-        if self.opening.start == Start::Either {
-            self.opening.start = Start::Kept;
-        }
+        self.opening.start = Start::Kept;
         Ok(Failure::earlier(self.open(Way::Back)?))
     }
 

@@ -47,13 +47,13 @@ macro_rules! setters {
             self
         }
 
-        /// Runs `step` and all that comes after it or needs it again, where the run that goes on has settled them: with
-        /// their recorded outputs gone, and their attempts counted on.
-        ///
-        /// What such a step nests runs again too, from its own first step on.
+        /// Runs `step` and all that comes after it or needs it again, where the run that goes on has come to them: with
+        /// their recorded outputs gone, and their attempts counted on. What such a step nests runs again too, from its
+        /// own first step on.
         ///
         /// Also a completed run can go on so, and a rollback that comes later takes back what was done before too. Fails
-        /// with [`JournalError::NotFound`](crate::JournalError::NotFound) where the journal does not have the run.
+        /// with [`JournalError::NotFound`](crate::JournalError::NotFound) where the journal does not have the run, and
+        /// with [`JournalError::Over`](crate::JournalError::Over) where it is being rolled back.
         pub fn retry_from(mut self, step: W) -> Self {
             self.opening.more().again = Some($crate::opening::Again::From($crate::workflow::Workflow::index(&step)));
             self

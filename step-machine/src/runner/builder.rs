@@ -11,7 +11,7 @@ use super::handler::{BoxFuture, HandlerFor};
 use super::signals::Trigger;
 use crate::event::Text;
 use crate::faults::Faults;
-use crate::opening::Opening;
+use crate::opening::{Opening, Start, Way};
 use crate::policy::OnFailure;
 use crate::preview::Preview;
 use crate::report::{Failure, Report};
@@ -81,6 +81,7 @@ pub struct Runner<'h, W, P> {
     on_failure: Option<OnFailure>,
     deadline: Option<Duration>,
     pub(super) stalled_after: Option<Duration>,
+    pub(super) way: Way,
     workflow: PhantomData<fn() -> W>,
 }
 
@@ -94,6 +95,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
             on_failure: None,
             deadline: None,
             stalled_after: None,
+            way: Way::AsLeft,
             workflow: PhantomData,
         }
     }
@@ -143,6 +145,62 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
         }
         self.set().skips.push((step.index(), why.into()));
         Ok(self)
+    }
+
+    /// Takes back what the run of this id did, in place of going forward: one that failed, was cancelled, is stuck or was
+    /// left half-way, by whichever process. Ends as every run that is rolled back, with the failure that stopped it; of
+    /// that the journal has the record ([`Cause::Earlier`](crate::Cause::Earlier)).
+    ///
+    /// Fails with [`JournalError::NotFound`](crate::JournalError::NotFound) where the journal does not have the run, and
+    /// with [`JournalError::Over`](crate::JournalError::Over) where it completed or was rolled back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use step_machine::{MemoryJournal, StepContext, Workflow, event::RunStatus};
+    ///
+    /// #[derive(Workflow)]
+    /// enum Deploy {
+    ///     #[step(undo)]
+    ///     Start,
+    ///     Check,
+    /// }
+    ///
+    /// struct Deployer;
+    ///
+    /// impl DeployHandler for Deployer {
+    ///     type Error = std::io::Error;
+    ///
+    ///     async fn start(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn undo_start(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn check(&self, _: &mut StepContext) -> Result<(), Self::Error> {
+    ///         Err(std::io::Error::other("no answer"))
+    ///     }
+    /// }
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let journal = MemoryJournal::new();
+    /// let run = || Deploy::run(&Deployer).journal(journal.clone()).id("shop-7");
+    /// let failure = run().await.unwrap_err();
+    /// assert_eq!(failure.state().unwrap().status(), RunStatus::Failed);
+    ///
+    /// // Somebody looked into it, and has seen enough.
+    /// let failure = run().rollback().await.unwrap_err();
+    /// assert_eq!(failure.context().record().error.message, "no answer");
+    /// assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack);
+    /// # });
+    /// ```
+    pub fn rollback(mut self) -> Self {
+        self.opening.start = Start::Kept;
+        self.way = Way::Back;
+        self
     }
 
     /// Leaves the effect of `step` as it is where the run is rolled back: for an undo that cannot succeed, or should

@@ -26,14 +26,16 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         opening.is_deferred = true;
         let found =
             if opening.watch.journal.is_some() { Box::pin(opening.find(&plan)).await? } else { Found::default() };
-        let recorder = opening.open::<W>(found, plan, Way::AsLeft)?;
-        self.go_on(recorder).await
+        let way = self.way;
+        let recorder = opening.open::<W>(found, plan, way)?;
+        self.go_on(recorder, way).await
     }
 
     /// Goes on with an open run.
     pub(super) fn go_on(
         &mut self,
         recorder: Box<Recorder>,
+        way: Way,
     ) -> impl Future<Output = Result<Report<W>, Failure<W, P::Error>>> {
         // A run that had completed before has its end already. The rest waits, without what only the start needs.
         let is_over = recorder.state().status() == RunStatus::Completed;
@@ -42,7 +44,7 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
             if is_over {
                 return report(Shared::into_recorder(shared));
             }
-            self.drive(&shared, Way::AsLeft).await.end(shared).await
+            self.drive(&shared, way).await.end(shared).await
         }
     }
 
@@ -123,7 +125,10 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         };
         // Out of the lock, as it is the error's own code.
         let record = halt.cause.record();
-        let mut failed = failure::failed_step(self.shared.lock().state(), halt.step, record);
+        let mut failed = match &halt.cause {
+            Cause::Earlier { .. } => failure::halted(self.shared.lock().state()),
+            _ => failure::failed_step(self.shared.lock().state(), halt.step, record),
+        };
         if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
             // No step was under way.
             failed.error.effect = Effect::Known;

@@ -90,7 +90,7 @@ impl RunState {
         if runs_again { self.check_again(resume) } else { Ok(()) }
     }
 
-    /// Whether the steps that run again are settled, and all that comes after them runs again too.
+    /// Whether the steps that run again were reached, and all that comes after them runs again too.
     fn check_again(&self, resume: &RunResume) -> Verdict {
         if resume.rollback {
             return Err(IllegalReason::Rule { rule: "a run that goes back runs no step again" });
@@ -100,7 +100,7 @@ impl RunState {
             let from = step.find(plan).ok_or(IllegalReason::UnknownStep)?;
             let again = self.to_run_again(plan, from);
             if !again.contains(step) {
-                return Err(IllegalReason::Rule { rule: "only a settled step runs again" });
+                return Err(IllegalReason::Rule { rule: "only a step that began or is settled runs again" });
             }
             if let Some(left) = again.into_iter().find(|after| !resume.again.contains(after)) {
                 return Err(IllegalReason::Unfinished { step: left.to_string() });

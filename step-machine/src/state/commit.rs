@@ -224,9 +224,7 @@ impl RunState {
             parent.attempt = attempt;
         }
         for step in &mut self.steps {
-            let running = step.status == StepStatus::Running;
-            // The end of a cancelled attempt is not known either: its body was left wherever it was.
-            step.interrupted |= (running && !step.waiting) || step.status == StepStatus::Cancelled;
+            step.interrupted |= step.is_cut_off();
             if step.undo == Undo::Running {
                 // Its end is not known, so it is tried again like one that failed.
                 step.undo = Undo::Ended(UndoStatus::UndoFailed);

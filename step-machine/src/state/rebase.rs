@@ -59,27 +59,27 @@ impl RunState {
         graph::after(&self.plan, from)
     }
 
-    /// The settled steps that run again where the one at `from` of `plan` does.
+    /// The steps that began, or are settled without, and run again where the one at `from` of `plan` does.
     pub(crate) fn to_run_again(&self, plan: &Plan, from: usize) -> Vec<StepRef> {
-        self.settled_where(plan, graph::after(plan, from))
+        self.reached_where(plan, graph::after(plan, from))
     }
 
-    /// All settled steps, as steps of `plan`.
+    /// All steps that began, or are settled without, as steps of `plan`.
     #[cfg(feature = "runner")]
     pub(crate) fn all_to_run_again(&self, plan: &Plan) -> Vec<StepRef> {
-        self.settled_where(plan, std::iter::repeat(true))
+        self.reached_where(plan, std::iter::repeat(true))
     }
 
-    fn settled_where(&self, plan: &Plan, wanted: impl IntoIterator<Item = bool>) -> Vec<StepRef> {
-        let is_settled = |step| self.origin(step).is_some_and(|index| self.steps[index].status.is_settled());
+    fn reached_where(&self, plan: &Plan, wanted: impl IntoIterator<Item = bool>) -> Vec<StepRef> {
+        let is_reached = |step| self.origin(step).is_some_and(|index| self.steps[index].is_reached());
         let steps = plan.steps.iter().zip(wanted);
         steps
-            .filter(|(step, is_wanted)| *is_wanted && is_settled(step))
+            .filter(|(step, is_wanted)| *is_wanted && is_reached(step))
             .map(|(step, _)| StepRef::new(step.id.clone()))
             .collect()
     }
 
-    /// Lets settled steps run again.
+    /// Lets steps run again from the start.
     pub(super) fn forget(&mut self, again: &[StepRef]) {
         if again.is_empty() {
             return;

@@ -127,8 +127,9 @@ impl StepState {
         self.details.get_or_insert_default()
     }
 
-    /// Takes back that it is settled; what it told, and how often it was tried, stays.
+    /// Takes back where it stands; what it told, and how often it was tried, stays.
     pub(super) fn run_again(&mut self) {
+        self.interrupted |= self.is_cut_off();
         self.status = StepStatus::Pending;
         self.reason = None;
         self.fraction = 0.0;
@@ -187,6 +188,11 @@ impl StepState {
         self.attempts > 0
     }
 
+    /// Whether its attempt was left at a point that is not known: its process went away, or its body was dropped.
+    pub(super) fn is_cut_off(&self) -> bool {
+        (self.status == StepStatus::Running && !self.waiting) || self.status == StepStatus::Cancelled
+    }
+
     /// Whether anything was decided about the step: then a new plan cannot leave it out.
     pub(super) fn is_reached(&self) -> bool {
         self.status != StepStatus::Pending || self.has_begun()
@@ -218,6 +224,11 @@ impl StepState {
     #[inline]
     pub(crate) fn attempt_started(&self) -> u64 {
         self.attempt_started
+    }
+
+    /// When its last attempt ended, where that is known, in nanoseconds from the run's first start.
+    pub(crate) fn attempt_ended(&self) -> Option<u64> {
+        Some(self.ended).filter(|ended| *ended > 0 && *ended >= self.attempt_started)
     }
 
     /// When the step ended, in nanoseconds from the run's first start.

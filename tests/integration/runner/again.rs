@@ -83,6 +83,20 @@ async fn what_runs_again_can_fail_and_is_taken_back_with_all_that_was_done() {
 }
 
 #[tokio::test]
+async fn what_is_being_taken_back_does_not_run_again() {
+    let (acts, journal) = (Acts::new().on("check", [Refuse]).on("undo fetch", [Refuse]), TextJournal::new());
+    let run = || Line::run(&acts).id("r").journal(journal.clone()).on_failure(step_machine::OnFailure::Rollback);
+    run().await.unwrap_err();
+    let before = journal.lines("r");
+    assert_eq!(before.last().unwrap(), "run_end stuck");
+    for step in [Line::Fetch, Line::Deploy] {
+        let error = journal_error(run().retry_from(step).await.unwrap_err());
+        assert!(matches!(error, JournalError::Over { status: RunStatus::Stuck, .. }), "{error:?}");
+    }
+    assert_eq!(journal.lines("r"), before, "nobody who asked to go forward is taken back");
+}
+
+#[tokio::test]
 async fn beside_others_only_what_needs_it_runs_again() {
     let (acts, journal) = (Acts::new(), TextJournal::new());
     let run = || Diamond::run(&acts).id("r").journal(journal.clone());

@@ -11,6 +11,7 @@ mod nested_again;
 mod resume;
 mod retry;
 mod rollback;
+mod rollback_asked;
 mod secret;
 mod stall;
 mod stopping;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use step_machine::OnFailure;
 use step_machine::event::{Kind, RunStatus};
+use step_machine::runner::HandlerFor;
+use step_machine::testing::{Crash, crash_everywhere};
+use step_machine::{OnFailure, StepContext, Workflow};
 use tokio::time::sleep;
 
-use super::nested::{Fleet, Node, told};
+use super::nested::{Docker, Fleet, Node, told};
 use super::{Act::*, Acts, faults::Faulty};
-use crate::support::{Recorded, TextJournal};
+use crate::support::{Recorded, TextJournal, Trouble};
 
 fn called(acts: &Acts) -> [usize; 4] {
     ["prepare", "pull", "start", "check"].map(|step| acts.called(step))
@@ -54,6 +56,99 @@ async fn so_does_what_is_nested_in_it() {
     assert_eq!((called(&acts), acts.called("balance")), ([2, 2, 2, 2], 2));
     run().retry_from(Fleet::Balance).await.unwrap();
     assert_eq!((called(&acts), acts.called("balance")), ([2, 2, 2, 2], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_does_what_was_left_half_way() {
+    let (acts, journal) = (Acts::new().on("start", [Fatal, Fatal, Hang]), TextJournal::new());
+    let run = || Node::run(&acts).id("n").journal(journal.clone()).on_failure(OnFailure::Stop);
+    run().await.unwrap_err();
+    assert_eq!(called(&acts), [1, 1, 2, 0], "the step that nests it has two attempts");
+    // What a step before it does again is not to meet the work of the round before.
+    run().retry_from(Node::Prepare).cancel_on(sleep(Duration::from_secs(1))).await.unwrap_err();
+    assert_eq!(called(&acts), [2, 2, 3, 0]);
+    // Asked for once more, it is done once more.
+    run().retry_from(Node::Prepare).await.unwrap();
+    assert_eq!(called(&acts), [3, 3, 4, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_failed_can_begin_anew_inside_and_goes_on_otherwise() {
+    for (again, expected) in [(true, [1, 2, 3, 1]), (false, [1, 1, 3, 1])] {
+        let (acts, journal) = (Acts::new().on("start", [Fatal, Fatal]), TextJournal::new());
+        let run = || Node::run(&acts).id("n").journal(journal.clone()).on_failure(OnFailure::Stop);
+        run().await.unwrap_err();
+        if again {
+            run().retry_from(Node::Container).await.unwrap()
+        } else {
+            run().await.unwrap()
+        };
+        assert_eq!(called(&acts), expected);
+    }
+}
+
+/// With a nested workflow that may fail.
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+enum Farm {
+    #[step(critical = false, workflow = Hall)]
+    North,
+    Last,
+}
+
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+enum Hall {
+    #[step(workflow = Docker)]
+    Rack,
+}
+
+impl HallHandler for Acts {
+    type Error = Trouble;
+
+    fn rack(&self) -> impl HandlerFor<Docker> {
+        self
+    }
+}
+
+impl FarmHandler for Acts {
+    type Error = Trouble;
+
+    fn north(&self) -> impl HandlerFor<Hall> {
+        self
+    }
+
+    async fn last(&self, cx: &mut StepContext) -> Result<(), Trouble> {
+        self.run(cx).await
+    }
+}
+
+#[tokio::test]
+async fn a_nested_run_that_failed_half_way_in_another_one_begins_anew_with_both() {
+    let (acts, journal) = (Acts::new().on("start", [Fatal]), TextJournal::new());
+    let run = || Farm::run(&acts).id("f").journal(journal.clone());
+    let report = run().await.unwrap();
+    assert_eq!((report.warnings().count(), acts.calls()), (1, vec!["pull".into(), "start".into(), "last".into()]));
+    let report = run().retry_from(Farm::North).await.unwrap();
+    assert_eq!(report.warnings().count(), 0);
+    assert_eq!(acts.calls()[3..], ["pull", "start", "last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_goes_on_wherever_its_process_dies() {
+    let crashed = crash_everywhere(async |crash: Crash| {
+        let acts = Acts::new();
+        let ended = crash.drive(async |journal| {
+            let run = || Node::run(&acts).id("n").journal(journal.clone());
+            run().await?;
+            run().retry_from(Node::Container).await
+        });
+        let report = ended.await?.unwrap();
+        assert_eq!(report.state().status(), RunStatus::Completed);
+        let [prepared, pulled, started, checked] = called(&acts);
+        assert!((1..=3).contains(&prepared), "{:?}", acts.calls());
+        assert!(pulled >= 2 && started >= 2 && checked >= 2, "{:?}", acts.calls());
+        Ok(())
+    });
+    assert!(crashed.await.unwrap().writes() > 12);
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     };
     // All times of a scene are some hundred milliseconds.
     let limit = scene.rules.dropped_at.map_or(Duration::from_secs(60), Duration::from_millis);
-    match timeout(limit, runner.go_on(recorder)).await {
+    match timeout(limit, runner.go_on(recorder, Way::AsLeft)).await {
         Ok(Ok(report)) => (End::Report, Some(report.state().clone())),
         Ok(Err(failure)) => {
             let state = failure.state().cloned();

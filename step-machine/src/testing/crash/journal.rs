@@ -44,6 +44,10 @@ impl CrashJournal {
         self.is_dead.load(Ordering::Acquire)
     }
 
+    fn unless_dead<T>(&self, ask: impl FnOnce(&MemoryJournal) -> Reply<T>) -> Reply<T> {
+        if self.is_dead() { Reply::ready(Err(JournalError::Closed)) } else { ask(&self.kept) }
+    }
+
     fn die(&self) {
         self.is_dead.store(true, Ordering::Release);
         // For one who listens later too.
@@ -63,7 +67,7 @@ impl fmt::Debug for CrashJournal {
 
 impl Journal for CrashJournal {
     fn claim(&self, claim: &Claim) -> Reply<Claimed> {
-        self.kept.claim(claim)
+        self.unless_dead(|kept| kept.claim(claim))
     }
 
     fn append(&self, append: Append<'_>) -> Reply<()> {
@@ -97,10 +101,10 @@ impl Journal for CrashJournal {
     }
 
     fn abandon(&self, run: &RunId, why: &str) -> Reply<()> {
-        self.kept.abandon(run, why)
+        self.unless_dead(|kept| kept.abandon(run, why))
     }
 
     fn prune(&self, before: SystemTime) -> Reply<usize> {
-        self.kept.prune(before)
+        self.unless_dead(|kept| kept.prune(before))
     }
 }

@@ -37,8 +37,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 ///
 /// Then another process resumes the run from what the journal has; once to its end, and once until it dies too, soon
 /// after its own first write, and a third one goes on. The run has to end as the one without a crash did, with each step
-/// in the same status and with the same output, no step that was settled may run again, and the journal has to be the
-/// record of a legal run.
+/// in the same status and with the same output, no step that was settled may run again unless the run without a crash asks
+/// for such too (`retry_from`), and the journal has to be the record of a legal run.
 ///
 /// The journal is one in memory, so this costs no disk. What is not covered: a body that blocks its thread is not cut
 /// off in the middle, and journals, which have tests of their own.
@@ -170,9 +170,9 @@ impl Crash {
     }
 
     /// Lets `step` hand on something else each time it runs, a time or a port for one; otherwise its output has to be
-    /// the same with and without a crash.
+    /// the same with and without a crash. Secret outputs are not compared.
     #[must_use = "it is the case that is returned which lets the step vary"]
-    pub fn may_vary<W: Workflow>(mut self, step: &W) -> Self {
+    pub fn may_vary<W: Workflow>(mut self, step: W) -> Self {
         self.varying.push(step.id().to_owned());
         self
     }
@@ -265,7 +265,7 @@ impl Crash {
             expected.compare(&record, &self.varying)?;
         }
         for settled in crashed {
-            settled.check(&journal.kept)?;
+            settled.check(&journal.kept, self.expected.as_ref().is_some_and(|expected| expected.has_again))?;
         }
         *lock(&self.seen) = Some(Seen { writes: first.writes(), record });
         Ok(ended)

@@ -3,14 +3,19 @@
 use serde_json::Value;
 
 use super::error::Crashing;
-use crate::event::{Event, Kind, RunStatus, StepStatus};
+use crate::event::{Event, Kind, RunStatus, StepRef, StepStatus};
 use crate::journal::{Journal, MemoryJournal, RunQuery, RunSummary};
 use crate::run_id::RunId;
 use crate::state::{RunState, StepState};
 
-/// What has to be the same with and without a crash, of each run that is nested in none.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Record(Vec<End>);
+/// What has to be the same with and without a crash.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Of each run that is nested in none.
+    ends: Vec<End>,
+    /// Whether steps were asked to run again.
+    pub(super) has_again: bool,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 struct End {
@@ -28,21 +33,23 @@ struct StepEnd {
 
 impl Record {
     pub(super) fn of(journal: &MemoryJournal) -> Result<Self, Crashing> {
-        let mut ends = Vec::new();
+        let (mut ends, mut has_again) = (Vec::new(), false);
         for summary in journal.list(&RunQuery::all()).wait()? {
-            ends.extend(fold(&journal.load(&summary.run).wait()?)?.as_ref().map(End::of));
+            let events = journal.load(&summary.run).wait()?;
+            has_again |= events.iter().any(|event| !again(event).is_empty());
+            ends.extend(fold(&events)?.as_ref().map(End::of));
         }
-        Ok(Self(ends))
+        Ok(Self { ends, has_again })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.ends.is_empty()
     }
 
     /// Compares what was found with this, but for what the steps `varying` handed on.
     pub(super) fn compare(&self, found: &Self, varying: &[String]) -> Result<(), Crashing> {
-        for expected in &self.0 {
-            let Some(found) = found.0.iter().find(|found| found.run == expected.run) else {
+        for expected in &self.ends {
+            let Some(found) = found.ends.iter().find(|found| found.run == expected.run) else {
                 let message = format!("run {} is not there; give it an id that is the same each time", expected.run);
                 return Err(Crashing::NoRun { message });
             };
@@ -97,21 +104,30 @@ impl Settled {
         Ok(Self(found))
     }
 
-    /// Whether none of it ran again since, and all that was recorded is legal.
-    pub(super) fn check(&self, journal: &MemoryJournal) -> Result<(), Crashing> {
+    /// Whether none of it ran again since, unless it `may` where that is asked for, and all that was recorded is legal.
+    pub(super) fn check(&self, journal: &MemoryJournal, may: bool) -> Result<(), Crashing> {
         for summary in all(journal)? {
             let events = journal.load(&summary.run).wait()?;
             fold(&events)?;
             let Some((_, known, steps)) = self.0.iter().find(|(run, ..)| *run == summary.run) else { continue };
-            let started = |event: &Event| match &event.kind {
-                Kind::StepStart(start) => steps.iter().find(|step| start.step == step.as_str()).cloned(),
-                _ => None,
-            };
-            if let Some(step) = events.iter().skip(*known).find_map(started) {
-                return Err(Crashing::RanAgain { step });
+            let mut settled = steps.clone();
+            for event in events.iter().skip(*known) {
+                settled.retain(|step| !may || !again(event).iter().any(|again| again == step.as_str()));
+                let Kind::StepStart(start) = &event.kind else { continue };
+                if let Some(step) = settled.iter().find(|step| start.step == step.as_str()) {
+                    return Err(Crashing::RanAgain { step: step.clone() });
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// The steps that are asked to run again.
+fn again(event: &Event) -> &[StepRef] {
+    match &event.kind {
+        Kind::RunResume(resume) => &resume.again,
+        _ => &[],
     }
 }
 
