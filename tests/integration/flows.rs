@@ -35,6 +35,10 @@ mod deploy_cancel;
 mod deploy_site;
 mod drives;
 #[cfg(unix)]
+mod field;
+#[cfg(target_os = "linux")]
+mod full_disk;
+#[cfg(unix)]
 mod kept;
 #[cfg(unix)]
 mod killed;

@@ -63,7 +63,7 @@ fn a_place_where_no_file_can_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().to_path_buf(), folder.path().join("not/there/runs.db")] {
         let (advice, _) = unusable(SqliteJournal::open(path));
-        assert_eq!(advice, "see that its directory is there and may be written to");
+        assert_eq!(advice, "see that its directory is there and may be written to, and that its disk has room");
     }
 }
 

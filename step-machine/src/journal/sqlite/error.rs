@@ -19,13 +19,16 @@ pub(super) fn unusable(path: &Path, advice: impl Into<String>, source: BoxError)
 
 fn advice(error: &Error) -> &'static str {
     match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen) => "see that its directory is there and may be written to",
+        Some(ErrorCode::CannotOpen) => {
+            "see that its directory is there and may be written to, and that its disk has room"
+        }
         Some(ErrorCode::NotADatabase) => "the file is no SQLite database, or its beginning is damaged",
         Some(ErrorCode::DatabaseCorrupt) => "it is damaged; restore it from a copy",
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             "see that the file and its directory may be written to, or open it only to read"
         }
-        Some(ErrorCode::DiskFull) => "there is no room left for it",
+        Some(ErrorCode::DiskFull) => "there is no room left for it; make some on its disk, then try again",
+        Some(ErrorCode::SystemIoFailure) => "see that its disk has room and is sound",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             "another process has been writing to it for too long; try again, or look what that process does"
         }
