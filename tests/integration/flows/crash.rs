@@ -56,6 +56,7 @@ fn killed_at_every_moment_and_again_at_a_later_one_they_go_on() {
         let (_, id, events) = field.undisturbed();
         let results = field.results(&id);
         let (moments, mut within) = (moments(&events), 0);
+        let moments = spread(moments, 32);
         for (nth, &moment) in moments.iter().enumerate() {
             let killed = field.killed_after(moment);
             // At another place of what is left each time: from the event by which it goes on to its last one.
@@ -68,6 +69,12 @@ fn killed_at_every_moment_and_again_at_a_later_one_they_go_on() {
         assert!(within * 4 >= moments.len() * 3, "{}: {within} of {} were killed twice", flow.name, moments.len());
         println!("{}: {within} of {} moments, twice", flow.name, moments.len());
     });
+}
+
+/// At most so many of them, from the first to near the last. Each takes seconds where three processes follow one another.
+fn spread(moments: Vec<usize>, most: usize) -> Vec<usize> {
+    let step = moments.len().div_ceil(most).max(1);
+    moments.into_iter().step_by(step).collect()
 }
 
 /// How many events there are before the run begins to be taken back.
@@ -100,7 +107,8 @@ fn killed_on_their_way_back_and_again_they_go_on_backwards() {
         let mut field = Field::new(flow);
         let (_, _, events) = field.undisturbed();
         let (failed, mut forwards, mut backwards) = (until_failure(&events), 0, 0);
-        for (nth, moment) in moments(&events).into_iter().enumerate() {
+        let (forward, back) = moments(&events).into_iter().partition(|moment| *moment < failed);
+        for (nth, moment) in [spread(forward, 8), spread(back, 12)].concat().into_iter().enumerate() {
             let killed = field.killed_after(moment);
             let went_back = killed.went_back();
             // First on the way forward and then on the way back, or twice on the way back.

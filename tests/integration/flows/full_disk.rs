@@ -20,10 +20,10 @@ const BY_RUNNER: Flow = Flow { command: &["source", "--format", "json"], ..SOURC
 
 /// What the journal says to do, beside the error of a write, which names the run.
 const ADVICE: [&str; 4] = [
-    "cannot be used: there is no room left for it; make some on its disk, then try again: ",
-    "cannot be used: see that its directory is there and may be written to, and that its disk has room: ",
-    "cannot be used: see that its disk has room and is sound: ",
-    "cannot be used: see that a folder next to it can be made and locked: ",
+    "cannot be used: there is no room left for it; make some on its disk, then try again",
+    "cannot be used: see that its directory is there and may be written to, and that its disk has room",
+    "cannot be used: see that its disk has room and is sound",
+    "cannot be used: see that a folder next to it can be made and locked",
 ];
 const OF_A_RUN: &str = "its journal could not be written; begin it again under the same id once the journal can be";
 
