@@ -52,5 +52,7 @@ mod publish;
 mod publish_cancel;
 mod publish_failure;
 pub(crate) mod publisher;
+#[cfg(unix)]
+mod read_only;
 pub(crate) mod user;
 mod validated;

@@ -28,6 +28,8 @@ fn shim() -> &'static Path {
 pub(crate) struct Faults {
     /// From this call on that needs room there is none.
     pub(crate) full_from: Option<usize>,
+    /// The number of the error by which it is told, where that is another one than that of a full disk.
+    pub(crate) error: Option<usize>,
     /// The first write without room still writes half.
     pub(crate) is_torn: bool,
     /// Only what makes a file longer needs room, as on most file systems.
@@ -66,6 +68,7 @@ impl Disk {
         command.env("LD_PRELOAD", shim()).env("DISK_FILES", &self.files).env("DISK_LOG", &self.log);
         let numbers = [
             ("DISK_FULL", faults.full_from),
+            ("DISK_ERROR", faults.error),
             ("DISK_TORN", faults.is_torn.then_some(1)),
             ("DISK_GROWTH", faults.only_growth.then_some(1)),
             ("DISK_UNSYNCED", faults.unsynced_at),

@@ -4,6 +4,7 @@
  *   DISK_FILES    what the paths of these files begin with
  *   DISK_LOG      where each call is written down: `write 4096 PATH`, with ` failed` behind it where it did
  *   DISK_FULL     there is no room from this call on that asks for some; 1 is the first
+ *   DISK_ERROR    with DISK_FULL: the number of the error, where it is another one
  *   DISK_TORN     with DISK_FULL: the first write without room still writes half of what it was to
  *   DISK_GROWTH   only what makes a file longer asks for room, as on most file systems
  *   DISK_UNSYNCED this call that waits for the disk fails, and only this one: as Linux does it
@@ -89,7 +90,8 @@ static int room_at_place(int fd, size_t size, off64_t at) {
 }
 
 static int no_room(void) {
-    errno = ENOSPC;
+    long error = number("DISK_ERROR");
+    errno = error ? (int)error : ENOSPC;
     return -1;
 }
 

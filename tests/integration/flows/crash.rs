@@ -55,13 +55,12 @@ fn killed_at_every_moment_and_again_at_a_later_one_they_go_on() {
         let mut field = Field::new(flow);
         let (_, id, events) = field.undisturbed();
         let results = field.results(&id);
-        let (moments, mut within) = (moments(&events), 0);
-        let moments = spread(moments, 32);
+        let (moments, mut within) = (spread(moments(&events), 32), 0);
         for (nth, &moment) in moments.iter().enumerate() {
             let killed = field.killed_after(moment);
             // At another place of what is left each time: from the event by which it goes on to its last one.
             let again = field.killed_again_after(&killed, 1 + nth * 7 % (events.len() - moment + 1), false);
-            within += usize::from(again.is_by_signal());
+            within += usize::from(killed.is_by_signal() && again.is_by_signal());
             assert_eq!(field.goes_on(&again), flow.ends);
             field.has_results(&again.id, &results, &format!("killed after {moment} events"));
         }
@@ -112,7 +111,7 @@ fn killed_on_their_way_back_and_again_they_go_on_backwards() {
             let killed = field.killed_after(moment);
             let went_back = killed.went_back();
             // First on the way forward and then on the way back, or twice on the way back.
-            let more = failed.saturating_sub(moment) + 1 + nth % (events.len() - moment.max(failed) + 2);
+            let more = failed.saturating_sub(moment) + 1 + nth * 5 % (events.len() - moment.max(failed) + 2);
             let again = field.killed_again_after(&killed, more, true);
             if again.went_back() {
                 assert_eq!(field.goes_on(&again), RunStatus::RolledBack, "{} after {moment} events", flow.name);
@@ -123,7 +122,7 @@ fn killed_on_their_way_back_and_again_they_go_on_backwards() {
             }
         }
         println!("{}: {forwards} on the way forward and then back, {backwards} twice on the way back", flow.name);
-        assert!(forwards >= 2 && backwards >= 1, "{}: {forwards} and {backwards}", flow.name);
+        assert!(forwards >= 1 && backwards >= 1, "{}: {forwards} and {backwards}", flow.name);
     });
 }
 
@@ -141,7 +140,7 @@ fn killed_at_random_moments_they_go_on() {
         let name = flow.name.bytes().fold(0_u64, |sum, byte| sum.rotate_left(5) ^ u64::from(byte));
         let mut random = Random(seed ^ name);
         let mut field = Field::new(flow);
-        let (took, id, _) = field.undisturbed();
+        let (mut took, id, _) = field.undisturbed();
         let results = field.results(&id);
         let mut left = for_each;
         for _ in 0..for_each * 4 {
@@ -152,6 +151,14 @@ fn killed_at_random_moments_they_go_on() {
             let killed = field.killed_in(delays[0]);
             tries.fetch_add(1, Ordering::Relaxed);
             left -= usize::from(killed.is_within());
+            // What it takes depends on what else the machine does.
+            took = took.mul_f64(if !killed.is_by_signal() {
+                0.8
+            } else if killed.has_begun() {
+                1.0
+            } else {
+                1.1
+            });
             if !killed.has_begun() {
                 continue;
             }

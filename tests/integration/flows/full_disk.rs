@@ -154,6 +154,15 @@ fn on_a_disk_that_fills_up_at_any_write_it_stops_and_goes_on_when_there_is_room(
     }
 }
 
+/// As Linux does with a disk that it finds to be faulty.
+#[test]
+fn on_a_disk_that_may_only_be_read_from_any_call_on_it_stops_and_goes_on_when_it_may_be_written() {
+    const EROFS: usize = 30;
+    let faults = |at| Faults { full_from: Some(at), error: Some(EROFS), ..Faults::default() };
+    let failed = each(&BY_RUNNER, false, faults);
+    assert!(failed.len() > 100, "{failed:?}");
+}
+
 #[test]
 fn where_any_wait_for_the_disk_fails_nothing_that_was_told_is_lost() {
     let begun = Instant::now();

@@ -92,26 +92,6 @@ fn a_journal_that_is_opened_to_read_reads_and_does_nothing_else() {
 }
 
 #[test]
-fn a_file_that_may_only_be_read_can_be_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.db");
-    let journal = open(&path);
-    append(&journal, &claim(&journal, "r"), &events("r", 2));
-    drop(journal);
-    let mut permissions = fs::metadata(&path).unwrap().permissions();
-    permissions.set_readonly(true);
-    fs::set_permissions(&path, permissions).unwrap();
-    // The system's administrator may write anyway.
-    if fs::OpenOptions::new().write(true).open(&path).is_ok() {
-        return;
-    }
-    let (advice, _) = unusable(SqliteJournal::open(&path));
-    assert!(advice.contains("may be written to"), "{advice}");
-    let looking = SqliteJournal::open_read_only(&path).unwrap();
-    assert_eq!(looking.load(&"r".into()).wait().unwrap().len(), 2);
-}
-
-#[test]
 fn many_can_make_the_same_file_at_once() {
     for round in 0..20 {
         let folder = tempfile::tempdir().unwrap();
