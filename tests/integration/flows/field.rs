@@ -152,13 +152,13 @@ impl Field {
         let told = format!("{} of {}\n{screen}", killed.id, self.flow.name);
         // Were nothing written down, nothing would seem to have run again.
         assert_eq!(called, killed.begun_since(&kept), "what was called, and what began, of {told}");
-        let states = states(&kept);
-        self.nothing_is_lost(killed, &called, &states);
+        let after = states(&kept);
+        self.nothing_is_lost(killed, &called, &after);
         assert_eq!(findings(&self.user), Vec::<String>::new(), "{told}");
-        let status = states[&killed.id].status();
+        let status = after[&killed.id].status();
         let expected = match status {
             RunStatus::RolledBack if self.flow.fail_at.is_some() => Some(1),
-            status if status == self.flow.ends => Some(0),
+            _ if status == self.flow.ends => Some(0),
             _ => panic!("{status} is the status of {told}"),
         };
         assert_eq!(screen.code, expected, "{told}");
@@ -299,7 +299,8 @@ fn ended_in(delay: Duration, command: &mut Command) -> ExitStatus {
     child.wait().unwrap()
 }
 
-fn findings(user: &User) -> Vec<String> {
+/// What is wrong with the journal of the user.
+pub(crate) fn findings(user: &User) -> Vec<String> {
     let journal = SqliteJournal::open(user.path("runs.db")).unwrap();
     journal.check().wait().unwrap().iter().map(ToString::to_string).collect()
 }
