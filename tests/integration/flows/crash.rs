@@ -126,7 +126,8 @@ fn killed_on_their_way_back_and_again_they_go_on_backwards() {
     });
 }
 
-/// So many processes are killed within their runs, from all flows together.
+/// So many processes are killed within their runs, of all flows together. The moments come again with `STEP_MACHINE_SEED`, as
+/// far as times on a clock do: they are shares of what a run takes.
 const KILLS: usize = 200;
 
 #[test]

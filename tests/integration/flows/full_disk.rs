@@ -137,9 +137,8 @@ fn without_room_from_any_call_on_it_stops_and_goes_on_when_there_is_some() {
     let begun = Instant::now();
     let failed = each(&BY_MACHINE, true, |at| Faults { full_from: Some(at), ..Faults::default() });
     let count = |what: &str| failed.iter().filter(|call| call.what == what).count();
-    let zeros = failed.iter().filter(|call| call.size > 4096).count();
-    println!("{} calls, {zeros} of zeros behind the log: {:.0} s", failed.len(), begun.elapsed().as_secs_f64());
-    assert!(failed.len() > 100 && zeros >= 1 && count("write") > 100, "{failed:?}");
+    println!("{} calls: {:.0} s", failed.len(), begun.elapsed().as_secs_f64());
+    assert!(failed.len() > 100 && count("write") > 100, "{failed:?}");
     assert!(count("create") >= 3 && count("mkdir") == 1 && count("ftruncate") >= 1, "{failed:?}");
 }
 

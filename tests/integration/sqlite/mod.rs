@@ -1,6 +1,8 @@
 //! What only the journal in a file has: a file.
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod log;
 mod opening;
 mod processes;
