@@ -75,7 +75,7 @@ fn goes_on(path: &PathBuf, told: &str) {
     let acknowledged = fs::read_to_string(path.with_extension("acknowledged")).map_or(0, |text| text.parse().unwrap());
     let journal = SqliteJournal::open(path).unwrap();
     assert!(journal.check().wait().unwrap().is_empty(), "{told}");
-    for (run, least) in [("r", (acknowledged + 1) / 2), ("s", acknowledged / 2)] {
+    for (run, least) in [("r", usize::div_ceil(acknowledged, 2)), ("s", acknowledged / 2)] {
         let all: Vec<Event> = events(run, EVENTS as u64);
         let found = journal.load(&run.into()).wait().unwrap();
         assert!(found.len() >= least && found == all[..found.len()], "{} of {least} of {run}: {told}", found.len());
