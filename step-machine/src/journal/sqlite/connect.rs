@@ -74,17 +74,19 @@ pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Conn
     check_log(path, options)?;
     let still = Still::of(path);
     let opened = match still.filter(|_| still::may_only_be_read(path)) {
-        Some(_) => alone(path, options).map(|connection| (connection, still)),
+        Some(_) => still::open(path, options).map(|connection| (connection, still)),
         None => with_its_log(path, options).or_else(|error| {
-            if !error::may_be_for_its_folder(&error) || !path.exists() {
-                return Err(error);
-            }
             // SQLite wants to put files beside it, where it may not.
-            let advice = "copy it and its log (`-wal`) to a folder that may be written to, and look into it there";
-            if still.is_none() {
-                return Err(unusable(path, advice, Box::new(error)));
+            match still {
+                _ if !error::may_be_for_its_folder(&error) => Err(error),
+                Some(_) => still::open(path, options).map(|connection| (connection, still)),
+                None if log::is_there(path) => {
+                    let advice =
+                        "copy it and its log (`-wal`) to a folder that may be written to, and look into it there";
+                    Err(unusable(path, advice, Box::new(error)))
+                }
+                None => Err(error),
             }
-            Ok((alone(path, options)?, still))
         }),
     };
     let (connection, still) = opened?;
@@ -104,11 +106,6 @@ fn with_its_log(path: &Path, options: &SqliteOptions) -> Result<(Connection, Opt
     // Only the first read shows whether it can be.
     identify(&connection, path)?;
     Ok((connection, None))
-}
-
-fn alone(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
-    still::open(path, options)
-        .unwrap_or_else(|| Err(unusable(path, "give it a name in UTF-8", "it has another".into())))
 }
 
 pub(super) fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {

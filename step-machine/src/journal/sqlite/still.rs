@@ -17,9 +17,9 @@ pub(super) struct Still {
 }
 
 impl Still {
-    /// `None` where it has a log, or cannot be seen.
+    /// `None` where it has a log, cannot be seen, or has a path that [`open`] cannot name.
     pub(super) fn of(database: &Path) -> Option<Self> {
-        if !cfg!(unix) || log::is_there(database) {
+        if !cfg!(unix) || database.to_str().is_none() || log::is_there(database) {
             return None;
         }
         let found = std::fs::metadata(database).ok()?;
@@ -28,10 +28,10 @@ impl Still {
 }
 
 /// Opens it as a file that nobody changes; without a log beside it, and without a lock.
-pub(super) fn open(database: &Path, options: &SqliteOptions) -> Option<Result<Connection, JournalError>> {
-    let uri = immutable(database.to_str()?);
+pub(super) fn open(database: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    let uri = immutable(&database.to_string_lossy());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    Some(connect::look(Path::new(&uri), flags, options))
+    connect::look(Path::new(&uri), flags, options)
 }
 
 /// Whether it may not be written to from here. It is asked by SQLite, which keeps the locks that this process may have on it.
