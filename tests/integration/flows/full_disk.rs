@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use step_machine::event::{Event, EventLines};
 
 use super::field::{Field, Killed, findings, is_news};
-use super::killed::{Flow, PROVISION, SOURCE};
+use super::killed::{CONFIGURE, Flow, SOURCE};
 use crate::disk::{Call, Disk, Faults};
 
-const BY_MACHINE: Flow = Flow { command: &["--format", "json"], ..PROVISION };
+// Neither needs a port, which somebody else may take before the run goes on.
+const BY_MACHINE: Flow = Flow { command: &["--format", "json"], ..CONFIGURE };
 const BY_RUNNER: Flow = Flow { command: &["source", "--format", "json"], ..SOURCE };
 
 /// What the journal says to do, beside the error of a write, which names the run.

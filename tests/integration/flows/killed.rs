@@ -30,7 +30,7 @@ pub(crate) struct Flow {
     pub(super) is_well: fn(&User, RunStatus),
 }
 
-pub(crate) const PROVISION: Flow = Flow {
+const PROVISION: Flow = Flow {
     name: "provision by the machine",
     example: "provision",
     drive: "machine",
@@ -85,6 +85,15 @@ const COMPOSE: Flow = Flow {
     // What was deployed before.
     differs: &[("initializing", "/deployed/run")],
     is_well: the_stack_is_well,
+    ..PROVISION
+};
+
+pub(crate) const CONFIGURE: Flow = Flow {
+    name: "configure",
+    example: "configure",
+    before: &[("provision", &[])],
+    differs: &[],
+    is_well: the_instance_is_set_up,
     ..PROVISION
 };
 
@@ -150,14 +159,7 @@ pub(crate) const FLOWS: [Flow; 12] = [
     },
     PROVISION,
     Flow { name: "provision by the runner", drive: "runner", ..PROVISION },
-    Flow {
-        name: "configure",
-        example: "configure",
-        before: &[("provision", &[])],
-        differs: &[],
-        is_well: the_instance_is_set_up,
-        ..PROVISION
-    },
+    CONFIGURE,
 ];
 
 /// Those that are taken back.
