@@ -35,6 +35,10 @@ mod deploy_cancel;
 mod deploy_site;
 mod drives;
 #[cfg(unix)]
+mod field;
+#[cfg(target_os = "linux")]
+mod full_disk;
+#[cfg(unix)]
 mod kept;
 #[cfg(unix)]
 mod killed;
@@ -50,6 +54,8 @@ mod publish_failure;
 #[cfg(unix)]
 mod publish_stalled;
 pub(crate) mod publisher;
+#[cfg(unix)]
+mod read_only;
 #[cfg(unix)]
 mod sessions;
 pub(crate) mod user;

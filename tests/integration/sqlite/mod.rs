@@ -1,12 +1,16 @@
 //! What only the journal in a file has: a file.
 
 mod damage;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod log;
 mod opening;
 mod processes;
 mod pruned;
 pub(crate) mod queries;
 mod rows;
+#[cfg(target_os = "linux")]
+mod syncs;
 
 use std::path::Path;
 

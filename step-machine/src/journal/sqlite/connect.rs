@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
-use super::SqliteOptions;
-use super::error::{store, unusable};
-use super::log;
+use super::error::{self, store, unusable};
+use super::still::{self, Still};
+use super::{SqliteOptions, log};
 use crate::journal::JournalError;
 
 /// What makes a file a journal of ours: "stmj".
@@ -29,6 +29,10 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
     let fail = |error| store(path, error);
+    if connection.is_readonly(MAIN_DB).map_err(fail)? {
+        // SQLite opens it all the same, and the first run would be told.
+        return Err(unusable(path, error::MAY_NOT_WRITE, "it may only be read".into()));
+    }
     connection.busy_timeout(options.busy_timeout).map_err(fail)?;
     let found = identify(&connection, path)?;
     set_up(&connection, options).map_err(fail)?;
@@ -65,11 +69,28 @@ pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection
     Ok(connection)
 }
 
-/// Opens a file that need not be writable.
-pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+/// Opens a file that need not be writable; with how it stood where it is read alone, without the files that SQLite puts beside
+/// it.
+pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
     check_log(path, options)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = look(path, flags, options)?;
+    let still = Still::of(path);
+    let opened = match still.filter(|_| still::may_only_be_read(path)) {
+        Some(_) => still::open(path, options).map(|connection| (connection, still)),
+        None => with_its_log(path, options).or_else(|error| {
+            // SQLite wants to put files beside it, where it may not.
+            match still {
+                _ if !error::may_be_for_its_folder(&error) => Err(error),
+                Some(_) => still::open(path, options).map(|connection| (connection, still)),
+                None if log::is_there(path) => {
+                    let advice =
+                        "copy it and its log (`-wal`) to a folder that may be written to, and look into it there";
+                    Err(unusable(path, advice, Box::new(error)))
+                }
+                None => Err(error),
+            }
+        }),
+    };
+    let (connection, still) = opened?;
     if identify(&connection, path)? < VERSION {
         return Err(unusable(
             path,
@@ -77,10 +98,18 @@ pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Conne
             "it is of an older version".into(),
         ));
     }
-    Ok(connection)
+    Ok((connection, still))
 }
 
-fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {
+fn with_its_log(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = look(path, flags, options)?;
+    // Only the first read shows whether it can be.
+    identify(&connection, path)?;
+    Ok((connection, None))
+}
+
+pub(super) fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
     connection.busy_timeout(options.busy_timeout).map_err(|error| store(path, error))?;
     connection.pragma_update(None, "cell_size_check", true).map_err(|error| store(path, error))?;
