@@ -27,6 +27,7 @@ mod cli;
 mod clock;
 mod context;
 mod crash;
+mod damaged_rows;
 mod derive;
 #[deny(
     missing_debug_implementations,

@@ -1,5 +1,6 @@
 //! What only the journal in PostgreSQL has: a server.
 
+mod damage;
 mod lost;
 mod opening;
 mod processes;
