@@ -3,6 +3,7 @@
 mod damage;
 mod lost;
 mod opening;
+mod options;
 mod processes;
 mod queries;
 mod server;
