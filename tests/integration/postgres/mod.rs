@@ -6,6 +6,7 @@ mod opening;
 mod options;
 mod processes;
 mod queries;
+mod runner;
 mod server;
 mod tls;
 
@@ -49,12 +50,11 @@ impl Place {
 
 /// What a server says to some statements, on a connection as any other program has it.
 fn try_sql(url: &str, statements: &str) -> Result<Vec<String>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let text = |row: &SimpleQueryRow| {
         let values: Vec<_> = (0..row.len()).map(|at| row.get(at).unwrap_or("-").to_owned()).collect();
         values.join(" | ")
     };
-    runtime.block_on(async {
+    let ask = async {
         let (client, connection) = connect(url, NoTls).await?;
         let connection = tokio::spawn(connection);
         let said = client.simple_query(statements).await?;
@@ -65,7 +65,10 @@ fn try_sql(url: &str, statements: &str) -> Result<Vec<String>, Error> {
             _ => None,
         });
         Ok(rows.collect())
-    })
+    };
+    // On a thread of its own: the one that asks may be a runtime's.
+    let wait = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(ask);
+    std::thread::scope(|scope| scope.spawn(wait).join().unwrap())
 }
 
 fn claim(journal: &PostgresJournal, run: &str) -> Lease {
