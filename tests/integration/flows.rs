@@ -35,6 +35,10 @@ mod deploy_cancel;
 mod deploy_site;
 mod drives;
 #[cfg(unix)]
+mod field;
+#[cfg(target_os = "linux")]
+mod full_disk;
+#[cfg(unix)]
 mod kept;
 #[cfg(unix)]
 mod killed;
@@ -48,5 +52,7 @@ mod publish;
 mod publish_cancel;
 mod publish_failure;
 pub(crate) mod publisher;
+#[cfg(unix)]
+mod read_only;
 pub(crate) mod user;
 mod validated;

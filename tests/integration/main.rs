@@ -39,6 +39,8 @@ mod derive;
     reason = "proves what is written here to be clean for a crate that allows nothing"
 )]
 pub mod derive_clean;
+#[cfg(target_os = "linux")]
+mod disk;
 mod estimates;
 mod events_read;
 mod exhaust;

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::flows::user::{Screen, build};
 
 /// The command, built once as a user builds it.
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     static PROGRAMS: OnceLock<Option<HashMap<String, PathBuf>>> = OnceLock::new();
     let build = || build(&["-p", "step-machine", "--features", "cli", "--bin", "step-machine"]);
     &PROGRAMS.get_or_init(build).as_ref().expect("the command builds")["step-machine"]

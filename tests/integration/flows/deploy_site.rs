@@ -60,7 +60,12 @@ pub(crate) fn current(user: &User) -> Option<String> {
 
 /// The names in a folder, in order.
 pub(crate) fn names(user: &User, folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(user.path(folder)).into_iter().flatten();
+    names_in(&user.path(folder))
+}
+
+/// What is in a folder; nothing where it is not there.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names

@@ -102,22 +102,6 @@ fn a_journal_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     assert_eq!(user.read_json("environment.json")["state"], "provisioned");
 }
 
-/// Rights do not hold for the superuser.
-#[test]
-fn a_journal_that_may_only_be_read_is_an_error_that_says_what_to_do() {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let user = User::new();
-    assert_eq!(user.provision(&[]).code, Some(0));
-    let journal = user.path("runs.db");
-    if std::fs::metadata(&journal).unwrap().uid() == 0 {
-        return;
-    }
-    std::fs::set_permissions(&journal, PermissionsExt::from_mode(0o444)).unwrap();
-    let screen = user.provision(&[]);
-    assert_eq!(screen.code, Some(1), "{screen}");
-    screen.complains("may be written to");
-}
-
 #[test]
 fn what_cannot_go_on_is_wrong_usage_and_lists_what_there_is() {
     let user = User::new();

@@ -67,11 +67,7 @@ impl Publisher {
     /// A folder with the user's own pages.
     pub(crate) fn pages(&self, folder: &str) -> PathBuf {
         let folder = self.work.path().join(folder);
-        for (file, text) in PAGES {
-            let file = folder.join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, text).unwrap();
-        }
+        write_pages(&folder);
         folder
     }
 
@@ -177,6 +173,15 @@ pub(crate) fn innermost(failure: FailureRecord) -> FailureRecord {
     match failure.error.nested {
         Some(nested) => innermost(*nested),
         None => failure,
+    }
+}
+
+/// Writes the pages of an application to a folder.
+pub(crate) fn write_pages(folder: &Path) {
+    for (file, text) in PAGES {
+        let file = folder.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
     }
 }
 

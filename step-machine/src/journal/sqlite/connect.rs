@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
-use super::SqliteOptions;
-use super::error::{store, unusable};
-use super::log;
+use super::error::{self, store, unusable};
+use super::{SqliteOptions, log};
 use crate::journal::JournalError;
 
 /// What makes a file a journal of ours: "stmj".
@@ -29,6 +28,10 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
     let fail = |error| store(path, error);
+    if connection.is_readonly(MAIN_DB).map_err(fail)? {
+        // SQLite opens it all the same, and the first run would be told.
+        return Err(unusable(path, error::MAY_NOT_WRITE, "it may only be read".into()));
+    }
     connection.busy_timeout(options.busy_timeout).map_err(fail)?;
     let found = identify(&connection, path)?;
     set_up(&connection, options).map_err(fail)?;
@@ -68,8 +71,14 @@ pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection
 pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
     check_log(path, options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = look(path, flags, options)?;
-    if identify(&connection, path)? < VERSION {
+    let identified = |connection| identify(&connection, path).map(|version| (connection, version));
+    let (connection, version) = match look(path, flags, options).and_then(identified) {
+        Err(error) if error::may_be_for_its_folder(&error) => {
+            look_at_it_alone(path, options, error).and_then(identified)?
+        }
+        found => found?,
+    };
+    if version < VERSION {
         return Err(unusable(
             path,
             "open it once to write, which brings it up to date",
@@ -77,6 +86,38 @@ pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Conne
         ));
     }
     Ok(connection)
+}
+
+/// Opens a file in a folder that may not be written to: SQLite wants to put files beside it otherwise. Without a log nobody
+/// has it open, and all that there is stands in the file.
+fn look_at_it_alone(path: &Path, options: &SqliteOptions, error: JournalError) -> Result<Connection, JournalError> {
+    let uri = path.to_str().filter(|_| cfg!(unix) && path.exists()).map(immutable);
+    match (uri, log::is_there(path)) {
+        (Some(uri), false) => {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+            look(Path::new(&uri), flags, options)
+        }
+        (Some(_), true) => {
+            let advice = "copy it and its log (`-wal`) to a folder that may be written to, and look into it there";
+            Err(unusable(path, advice, Box::new(error)))
+        }
+        _ => Err(error),
+    }
+}
+
+/// The name of a file that nobody changes, as SQLite takes it.
+fn immutable(path: &str) -> String {
+    use std::fmt::Write as _;
+    let mut uri = "file:".to_owned();
+    for byte in path.bytes() {
+        // What has a meaning of its own in such a name.
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            uri.push(byte.into());
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri + "?immutable=1"
 }
 
 fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {

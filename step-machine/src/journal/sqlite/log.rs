@@ -41,6 +41,14 @@ pub(super) fn damage(database: &Path) -> io::Result<Option<Damage>> {
     Ok(None)
 }
 
+/// Whether there is a log with anything in it, as far as one can see.
+pub(super) fn is_there(database: &Path) -> bool {
+    match fs::metadata(beside(database, "-wal")) {
+        Err(error) => error.kind() != ErrorKind::NotFound,
+        Ok(log) => log.len() > 0,
+    }
+}
+
 /// What SQLite would leave out of a log.
 #[derive(Debug)]
 pub(super) struct Damage {
