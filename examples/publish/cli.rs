@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use step_machine::Workflow;
-use step_machine_examples::cli::{self, CrashPoint, Format, KeepArgs, PlanForm, crash_point, step_paths};
+use step_machine_examples::cli::{self, CrashPoint, Format, KeepArgs, PlanForm, StallArgs, crash_point, step_paths};
 
 use crate::job::Usage;
 use crate::source::Source;
@@ -103,9 +103,8 @@ pub(crate) struct Flow {
     pub(crate) docker: bool,
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
-    /// The silence of a step, in seconds, after which it counts as stalled
-    #[arg(long, value_name = "SECONDS", default_value_t = 5 * 60)]
-    pub(crate) stalled_after: u64,
+    #[command(flatten)]
+    pub(crate) stalled: StallArgs,
     /// Where the traces of failures go [default: the folder `traces` of the platform]
     #[arg(long, value_name = "DIR")]
     pub(crate) trace_dir: Option<PathBuf>,

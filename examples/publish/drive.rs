@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use step_machine::event::RunStatus;
 use step_machine::runner::{HandlerFor, Runner};
@@ -51,7 +50,7 @@ impl Flow {
     fn observed<'h, W: Workflow, P: HandlerFor<W>>(&self, run: Runner<'h, W, P>, job: &Job) -> Runner<'h, W, P> {
         let run = job.kept.runner(run).label("application", &*job.what.app).input(&job.what);
         // One publication of an application at a time.
-        let run = run.exclusive(&*job.what.app).stalled_after(Duration::from_secs(self.stalled_after));
+        let run = self.stalled.runner(run.exclusive(&*job.what.app));
         let run = match &job.fail_at {
             Some(path) => run.observe(Saboteur::new(path, job)),
             None => run,

@@ -51,8 +51,12 @@ mod publish;
 #[cfg(unix)]
 mod publish_cancel;
 mod publish_failure;
+#[cfg(unix)]
+mod publish_stalled;
 pub(crate) mod publisher;
 #[cfg(unix)]
 mod read_only;
+#[cfg(unix)]
+mod sessions;
 pub(crate) mod user;
 mod validated;

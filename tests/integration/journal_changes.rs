@@ -1,5 +1,7 @@
 //! Resuming with an enum that changed since the run began.
 
+mod runner;
+
 use step_machine::event::{RunStatus, StepStatus};
 use step_machine::{Cause, JournalError, MachineBuilder, PlanChange, StepContext, Workflow};
 

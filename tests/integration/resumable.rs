@@ -204,3 +204,114 @@ fn the_macro_says_what_breaks() {
         "{text}"
     );
 }
+
+/// The other process: what `assert_resumable!` does, by the environment that it is started with.
+mod by_the_environment {
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::{Duration, SystemTime};
+
+    use step_machine::Workflow;
+
+    use super::{Kept, first, longer, ruled};
+
+    /// The folder of the snapshot, and the version of the workflow.
+    const FOLDER: &str = "STEP_MACHINE_TEST_RESUMABLE";
+    const VERSION: &str = "STEP_MACHINE_TEST_VERSION";
+
+    #[test]
+    fn compares_where_another_test_asks_for_it() {
+        let Ok(folder) = std::env::var(FOLDER) else { return };
+        let assert_resumable = match std::env::var(VERSION).unwrap().as_str() {
+            "first" => step_machine::testing::assert_resumable::<first::Release>,
+            "longer" => step_machine::testing::assert_resumable::<longer::Release>,
+            "ruled" => step_machine::testing::assert_resumable::<ruled::Release>,
+            other => panic!("no version {other}"),
+        };
+        assert_resumable(&folder, "workflows/release.json");
+    }
+
+    /// The test of a user with this version of the workflow, by these variables: whether it passes, and what it says.
+    fn test(kept: &Kept, version: &str, variables: &[(&str, &str)]) -> (bool, String) {
+        let folder = kept.path.parent().and_then(Path::parent).unwrap();
+        let name = "resumable::by_the_environment::compares_where_another_test_asks_for_it";
+        let ended = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env_remove("STEP_MACHINE_UPDATE")
+            .env_remove("CI")
+            .envs([(FOLDER, folder.as_os_str()), (VERSION, version.as_ref())])
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(ended.stdout).unwrap();
+        assert!(stdout.contains("running 1 test"), "{stdout}");
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        (ended.status.success(), stderr.replace(&kept.path.display().to_string(), "SNAPSHOT"))
+    }
+
+    const UPDATE: (&str, &str) = ("STEP_MACHINE_UPDATE", "1");
+
+    #[track_caller]
+    fn fails(kept: &Kept, version: &str, variables: &[(&str, &str)], text: &str) {
+        let (passes, said) = test(kept, version, variables);
+        assert!(!passes && said.contains(text), "{passes}, without:\n{text}\n{said}");
+    }
+
+    const MISSING: &str = "workflow `release` has no snapshot SNAPSHOT; make it with `STEP_MACHINE_UPDATE=1 cargo test`, \
+                           where CI is not set, and commit it\n";
+    const STALE: &str = "workflow `release`: all runs can go on, but SNAPSHOT does not know all that they may have:\n  \
+                         - step `sign` is new\nbring it up to date with `STEP_MACHINE_UPDATE=1 cargo test`, where CI is \
+                         not set, and commit it\n";
+    const BREAKING: &str = "workflow `release`: runs that began with SNAPSHOT could not go on, wherever they stand:\n  \
+                            - step `sign` is gone (if it was renamed, give it `alias = \"sign\"`)\nkeep what they need; \
+                            or, once no such run is left, accept it with `STEP_MACHINE_UPDATE=breaking cargo test`\n";
+
+    #[test]
+    fn the_switch_makes_a_snapshot_and_brings_it_up_to_date_and_without_it_a_difference_is_told() {
+        let kept = Kept::none();
+        fails(&kept, "first", &[], MISSING);
+        fails(&kept, "first", &[("STEP_MACHINE_UPDATE", "0")], MISSING);
+        fails(&kept, "first", &[UPDATE, ("CI", "true")], MISSING);
+        assert!(!kept.path.exists());
+        assert_eq!(test(&kept, "first", &[UPDATE]).0, true);
+        let first = kept.text();
+        assert_eq!(serde_json::from_str::<step_machine::Plan>(&first).unwrap(), *first::Release::plan());
+
+        fails(&kept, "longer", &[], STALE);
+        fails(&kept, "longer", &[UPDATE, ("CI", "1")], STALE);
+        assert_eq!(kept.text(), first);
+        assert_eq!(test(&kept, "longer", &[UPDATE, ("CI", "false")]).0, true);
+        let longer = kept.text();
+        assert_eq!(serde_json::from_str::<step_machine::Plan>(&longer).unwrap(), *longer::Release::plan());
+        assert_eq!(test(&kept, "longer", &[]).0, true);
+
+        // The switch does not hide what breaks; the other one accepts it.
+        for variables in [&[][..], &[UPDATE]] {
+            fails(&kept, "first", variables, BREAKING);
+            assert_eq!(kept.text(), longer);
+        }
+        assert_eq!(test(&kept, "first", &[("STEP_MACHINE_UPDATE", "breaking")]).0, true);
+        assert_eq!(kept.text(), first);
+        let refused = "STEP_MACHINE_UPDATE is `yes`; `1` writes snapshots that are missing or fit, `breaking` also those \
+                       that do not, and `0` none";
+        fails(&kept, "longer", &[("STEP_MACHINE_UPDATE", "yes")], refused);
+        assert_eq!(kept.text(), first);
+    }
+
+    #[test]
+    fn an_update_without_a_change_writes_nothing() {
+        let kept = Kept::of::<first::Release>();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let file = std::fs::File::options().write(true).open(&kept.path).unwrap();
+        file.set_modified(long_ago).unwrap();
+        drop(file);
+        let modified = || std::fs::metadata(&kept.path).unwrap().modified().unwrap();
+        for update in ["1", "breaking"] {
+            assert_eq!(test(&kept, "first", &[("STEP_MACHINE_UPDATE", update)]).0, true);
+            assert_eq!(modified(), long_ago, "{update}");
+        }
+        // A rule that differs is written, though no run depends on it.
+        assert_eq!(test(&kept, "ruled", &[UPDATE]).0, true);
+        assert!(modified() > long_ago);
+    }
+}

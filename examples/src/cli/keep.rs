@@ -40,6 +40,10 @@ pub struct KeepArgs {
     /// With `--resume`: take the run from the process that drives it, which hangs
     #[arg(long, requires = "resume")]
     take_over: bool,
+    /// Go on also where the write-ahead log of the journal is damaged, without the commits behind the damage, of all runs
+    /// in the file; copy the file and its `-wal` away before
+    #[arg(long)]
+    accept_damaged_log: bool,
 }
 
 /// What is run, and where.
@@ -170,7 +174,7 @@ impl KeepArgs {
             let failed = |source| KeepError::Folder { folder: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        Ok(Some(SqliteJournal::open(path)?))
+        Ok(Some(SqliteJournal::options().accept_damaged_log(self.accept_damaged_log).open(path)?))
     }
 
     fn again(&self, work: &Work<'_>) -> String {

@@ -4,6 +4,7 @@ mod crash;
 mod driven;
 mod keep;
 mod metrics;
+mod stalled;
 
 use std::error::Error;
 use std::fmt::Display;
@@ -17,6 +18,7 @@ pub use crash::{CrashPoint, crash_point, step_path, step_paths};
 pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
 pub use keep::{History, KeepArgs, KeepError, Kept, Work, is_journal, remove_journal};
 pub use metrics::{MetricsArgs, MetricsError};
+pub use stalled::StallArgs;
 use step_machine::event::RunStatus;
 use step_machine::observe::{JsonLines, PlainLog, ProgressBar};
 use step_machine::runner::{HandlerFor, Runner};

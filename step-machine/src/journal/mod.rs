@@ -90,7 +90,8 @@ pub trait Journal: Send + Sync {
     /// be read does not keep the others from being found.
     fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>>;
 
-    /// The runs of which nothing was heard for so long, and that have not ended: their process hangs, or is gone.
+    /// The runs of which nothing was heard for so long, and that have not ended: their process hangs, or is gone. Those
+    /// that are nested in a step of another one, and those that were abandoned, are left out.
     fn stalled(&self, silence: Duration) -> Reply<Vec<RunSummary>> {
         self.list(&RunQuery::unfinished().silent_for(silence))
     }

@@ -3,6 +3,7 @@
 mod changes;
 mod check;
 mod export;
+mod log;
 mod postgres;
 mod runs;
 mod show;

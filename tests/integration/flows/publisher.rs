@@ -134,6 +134,11 @@ impl Told {
         self.events.iter().filter(|event| event.run.to_string() == run).cloned().collect()
     }
 
+    /// All events, in the order in which they were told.
+    pub(crate) fn all(&self) -> &[Event] {
+        &self.events
+    }
+
     pub(crate) fn state(&self, nested: &str) -> RunState {
         RunState::fold(&self.events(nested)).unwrap().unwrap()
     }

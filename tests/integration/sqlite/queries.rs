@@ -160,20 +160,6 @@ pub(crate) fn documented(database: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_documented_queries_find_something() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("runs.db");
-    let _journal = journal(&path);
-    // So that one of them is stalled.
-    sql(&path).execute("UPDATE record SET at_us = at_us - 600000000 WHERE run = 3", []).unwrap();
-    let queries = documented("SQLite");
-    assert_eq!(queries.len(), 8);
-    for query in queries {
-        assert!(!rows(&path, &query).is_empty(), "finds nothing:\n{query}");
-    }
-}
-
-#[test]
 fn what_is_asked_of_one_run_reads_only_that_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");

@@ -40,6 +40,10 @@ pub(crate) struct Place {
     /// The schema of a journal in PostgreSQL, where it is not the user's first one
     #[arg(long, global = true, env = "STEP_MACHINE_SCHEMA", hide_env_values = true, value_name = "NAME")]
     pub(crate) schema: Option<String>,
+    /// Use a file also where its write-ahead log is damaged, without the commits behind the damage, of all runs in it; copy
+    /// the file and its `-wal` away before
+    #[arg(long, global = true)]
+    pub(crate) accept_damaged_log: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -43,6 +43,11 @@ impl Store {
     fn open(place: &Place, use_for: For) -> Result<Self, Trouble> {
         let name = place.journal.as_deref().filter(|name| !name.is_empty()).ok_or(Trouble::NoJournal)?;
         if name.starts_with("postgres://") || name.starts_with("postgresql://") {
+            if place.accept_damaged_log {
+                return Err(Trouble::Usage(
+                    "`--accept-damaged-log` is for a file; a server sees to its log itself".to_owned(),
+                ));
+            }
             return Self::server(name, place.schema.as_deref());
         }
         if place.schema.is_some() {
@@ -55,12 +60,14 @@ impl Store {
         if !path.exists() {
             return Err(Trouble::NoFile(PathBuf::from(path)));
         }
+        let options = SqliteJournal::options().accept_damaged_log(place.accept_damaged_log);
+        let reading = options.clone().open_read_only(path)?;
         let journal = match use_for {
-            For::Reading => SqliteJournal::open_read_only(path)?,
+            For::Reading => reading,
             For::Writing => {
-                // A file that is something else is told of before it is touched.
-                drop(SqliteJournal::open_read_only(path)?);
-                SqliteJournal::open(path)?
+                // A file that is something else was told of before it is touched.
+                drop(reading);
+                options.open(path)?
             }
         };
         Ok(Self::Sqlite(journal))

@@ -36,7 +36,7 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
     let found = identify(&connection, path)?;
     set_up(&connection, options).map_err(fail)?;
     if found < VERSION {
-        migrate(&mut connection, path)?;
+        migrate(&mut connection, path, &MIGRATIONS)?;
     }
     if is_log_damaged {
         // What is lost would stand behind the next commits, and be found again. Others that use the file may hinder it.
@@ -52,7 +52,8 @@ fn check_log(path: &Path, options: &SqliteOptions) -> Result<bool, JournalError>
         Err(error) => Err(unusable(path, "see that its write-ahead log can be read", Box::new(error))),
         Ok(Some(damage)) if !options.accept_damaged_log => {
             let advice = "copy the file and its log (`-wal`) away before anything else opens it, and restore it from a \
-                copy; or go on without these commits with `accept_damaged_log(true)`: what they completed runs again";
+                copy; or go on without these commits with `accept_damaged_log(true)`, or the switch \
+                `--accept-damaged-log` of a program that has it: what they completed runs again";
             Err(unusable(path, advice, damage.to_string().into()))
         }
         Ok(damage) => Ok(damage.is_some()),
@@ -179,15 +180,97 @@ fn let_it_be_wal(connection: &Connection, options: &SqliteOptions) -> Result<(),
     }
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), JournalError> {
+/// Brings a file up to the version after `migrations`, by those that it has not had; all of them, or none.
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), JournalError> {
     let fail = |error| store(path, error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     // Another process may have been quicker.
     let found = identify(&transaction, path)?;
-    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+    for migration in migrations.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(migration).map_err(fail)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
-    transaction.pragma_update(None, "user_version", VERSION).map_err(fail)?;
+    let version = i32::try_from(migrations.len()).unwrap_or(VERSION);
+    transaction.pragma_update(None, "user_version", version).map_err(fail)?;
     transaction.commit().map_err(fail)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// What a next version might do: to the tables, and to what is in them.
+    const NEXT: &str = "ALTER TABLE owner ADD COLUMN note TEXT; UPDATE owner SET note = host || ' again';";
+
+    /// A file of the version of today, with a row in it.
+    fn of_today(path: &Path) -> Connection {
+        let connection = to_write(path, &SqliteOptions::default()).unwrap();
+        let row = "INSERT INTO owner (id, host, pid, since) VALUES ('a', 'web', 7, '2026-01-01T00:00:00Z')";
+        connection.execute(row, []).unwrap();
+        connection
+    }
+
+    fn version(connection: &Connection) -> i32 {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    fn schema(connection: &Connection) -> Vec<String> {
+        let mut select = connection.prepare("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name").unwrap();
+        select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn next() -> Vec<&'static str> {
+        MIGRATIONS.iter().copied().chain([NEXT]).collect()
+    }
+
+    /// A folder that goes with its test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("step-machine-migrate-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_file_of_an_older_version_gets_what_it_has_not_had_and_keeps_its_rows() {
+        let folder = Folder::new("older");
+        let (old, new) = (folder.file("old.db"), folder.file("new.db"));
+        let mut connection = of_today(&old);
+        assert_eq!(version(&connection), VERSION);
+        migrate(&mut connection, &old, &next()).unwrap();
+        assert_eq!(version(&connection), VERSION + 1);
+        let note: String = connection.query_row("SELECT note FROM owner", [], |row| row.get(0)).unwrap();
+        assert_eq!(note, "web again");
+        // One that is made by that version is the same.
+        let mut made = Connection::open(&new).unwrap();
+        migrate(&mut made, &new, &next()).unwrap();
+        assert_eq!((version(&made), schema(&made)), (VERSION + 1, schema(&connection)));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let folder = Folder::new("broken");
+        let path = folder.file("runs.db");
+        let mut connection = of_today(&path);
+        let (before, broken) = (schema(&connection), format!("{NEXT} INSERT INTO nowhere VALUES (1)"));
+        let migrations: Vec<_> = MIGRATIONS.iter().copied().chain([&*broken]).collect();
+        assert!(matches!(migrate(&mut connection, &path, &migrations), Err(JournalError::Store { .. })));
+        assert_eq!((version(&connection), schema(&connection)), (VERSION, before));
+    }
 }
