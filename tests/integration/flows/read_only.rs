@@ -4,14 +4,14 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use step_machine::event::RunStatus;
 use step_machine::journal::{Append, Claim, RunQuery};
 use step_machine::{Journal, SqliteJournal};
 use tempfile::TempDir;
 
-use super::user::{Screen, program};
+use super::user::{Screen, eventually, program};
 use crate::sqlite::events;
 
 /// Who owns nothing; on every system the last number of 16 bits but one, or another without any right.
@@ -51,6 +51,10 @@ impl Guest {
 
     /// A program, run by the guest.
     fn run(&self, program: &Path, arguments: &[&str]) -> Screen {
+        Screen::of(self.command(program, arguments))
+    }
+
+    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         // The guest need not get to where it was built.
         let here = self.path(program.file_name().unwrap().to_str().unwrap());
         if program.is_absolute() && !here.exists() {
@@ -62,7 +66,8 @@ impl Guest {
         if self.is_other {
             command.uid(NOBODY).gid(NOBODY);
         }
-        Screen::of(command)
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn publish(&self, arguments: &[&str]) -> Screen {
@@ -99,7 +104,7 @@ impl Guest {
 
     /// Asserts that the run can be looked at.
     fn is_readable(&self) {
-        let before = fs::read(self.path("keep/runs.db")).unwrap();
+        let before = (fs::read(self.path("keep/runs.db")).unwrap(), self.in_folder());
         let screen = self.look(&["runs"]);
         assert_eq!((screen.code, screen.stderr.as_str()), (Some(0), ""), "{screen}");
         screen.tells("first");
@@ -108,7 +113,8 @@ impl Guest {
         screen.tells("pull-source");
         let screen = self.look(&["check"]);
         assert_eq!((screen.code, screen.stderr.as_str()), (Some(0), ""), "{screen}");
-        assert_eq!(fs::read(self.path("keep/runs.db")).unwrap(), before);
+        // A log that the guest left there would keep others from writing.
+        assert_eq!((fs::read(self.path("keep/runs.db")).unwrap(), self.in_folder()), before);
     }
 
     /// Asserts that it can be written again, and that nothing was lost.
@@ -130,7 +136,9 @@ fn a_file_that_may_only_be_read_takes_no_run_and_can_be_looked_into() {
     let guest = Guest::with_a_run();
     guest.may("keep/runs.db", 0o444);
     guest.cannot(": >> keep/runs.db");
-    guest.is_refused("see that the file and its directory may be written to, or open it only to read");
+    let advice =
+        "see that the file, its directory, and `-wal` and `-shm` beside it may be written to, or open it only to read";
+    guest.is_refused(advice);
     guest.is_readable();
     guest.may("keep/runs.db", 0o644);
     guest.is_writable_again();
@@ -180,4 +188,37 @@ fn what_stands_in_the_log_of_a_folder_that_may_only_be_read_is_never_left_out() 
     guest.may("keep/left", 0o755);
     let found = SqliteJournal::open_read_only(guest.path("keep/left/runs.db")).unwrap();
     assert_eq!(found.load(&"third".into()).wait().unwrap(), events("third", 2));
+}
+
+#[test]
+fn who_looks_into_a_file_that_nobody_writes_to_sees_when_somebody_does() {
+    let guest = Guest::with_a_run();
+    let path = guest.path("keep/runs.db");
+    let write = |from: usize, to: u64| {
+        let journal = SqliteJournal::open(&path).unwrap();
+        let lease = journal.claim(&Claim::of("third")).wait().unwrap().lease;
+        journal.append(Append::new(&lease, &events("third", to)[from..])).wait().unwrap();
+    };
+    write(0, 2);
+    guest.may("keep/runs.db", 0o444);
+    let (program, out) = (crate::cli::program(), guest.path("out"));
+    let mut tail = guest.command(program, &["--journal", "keep/runs.db", "tail", "third", "--from-start", "--json"]);
+    let _tail = Killed(tail.stdout(fs::File::create(&out).unwrap()).spawn().unwrap());
+    let told = || fs::read_to_string(&out).unwrap().lines().count();
+    eventually("what there is is told", || told() == 2);
+    guest.may("keep/runs.db", 0o644);
+    for number in 3..6 {
+        write(number - 1, number as u64);
+        eventually("what came is told", || told() == number);
+    }
+}
+
+/// A process that ends with its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

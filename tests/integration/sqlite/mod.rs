@@ -6,6 +6,8 @@ mod opening;
 mod processes;
 pub(crate) mod queries;
 mod rows;
+#[cfg(target_os = "linux")]
+mod syncs;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::error::{self, store, unusable};
+use super::still::{self, Still};
 use super::{SqliteOptions, log};
 use crate::journal::JournalError;
 
@@ -68,60 +69,50 @@ pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection
     Ok(connection)
 }
 
-/// Opens a file that need not be writable.
-pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+/// Opens a file that need not be writable; with how it stood where it is read alone, without the files that SQLite puts beside
+/// it.
+pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
     check_log(path, options)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let identified = |connection| identify(&connection, path).map(|version| (connection, version));
-    let (connection, version) = match look(path, flags, options).and_then(identified) {
-        Err(error) if error::may_be_for_its_folder(&error) => {
-            look_at_it_alone(path, options, error).and_then(identified)?
-        }
-        found => found?,
+    let still = Still::of(path);
+    let opened = match still.filter(|_| still::may_only_be_read(path)) {
+        Some(_) => alone(path, options).map(|connection| (connection, still)),
+        None => with_its_log(path, options).or_else(|error| {
+            if !error::may_be_for_its_folder(&error) || !path.exists() {
+                return Err(error);
+            }
+            // SQLite wants to put files beside it, where it may not.
+            let advice = "copy it and its log (`-wal`) to a folder that may be written to, and look into it there";
+            if still.is_none() {
+                return Err(unusable(path, advice, Box::new(error)));
+            }
+            Ok((alone(path, options)?, still))
+        }),
     };
-    if version < VERSION {
+    let (connection, still) = opened?;
+    if identify(&connection, path)? < VERSION {
         return Err(unusable(
             path,
             "open it once to write, which brings it up to date",
             "it is of an older version".into(),
         ));
     }
-    Ok(connection)
+    Ok((connection, still))
 }
 
-/// Opens a file in a folder that may not be written to: SQLite wants to put files beside it otherwise. Without a log nobody
-/// has it open, and all that there is stands in the file.
-fn look_at_it_alone(path: &Path, options: &SqliteOptions, error: JournalError) -> Result<Connection, JournalError> {
-    let uri = path.to_str().filter(|_| cfg!(unix) && path.exists()).map(immutable);
-    match (uri, log::is_there(path)) {
-        (Some(uri), false) => {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-            look(Path::new(&uri), flags, options)
-        }
-        (Some(_), true) => {
-            let advice = "copy it and its log (`-wal`) to a folder that may be written to, and look into it there";
-            Err(unusable(path, advice, Box::new(error)))
-        }
-        _ => Err(error),
-    }
+fn with_its_log(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = look(path, flags, options)?;
+    // Only the first read shows whether it can be.
+    identify(&connection, path)?;
+    Ok((connection, None))
 }
 
-/// The name of a file that nobody changes, as SQLite takes it.
-fn immutable(path: &str) -> String {
-    use std::fmt::Write as _;
-    let mut uri = "file:".to_owned();
-    for byte in path.bytes() {
-        // What has a meaning of its own in such a name.
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(byte.into());
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri + "?immutable=1"
+fn alone(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    still::open(path, options)
+        .unwrap_or_else(|| Err(unusable(path, "give it a name in UTF-8", "it has another".into())))
 }
 
-fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {
+pub(super) fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {
     let connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
     connection.busy_timeout(options.busy_timeout).map_err(|error| store(path, error))?;
     connection.pragma_update(None, "cell_size_check", true).map_err(|error| store(path, error))?;

@@ -9,7 +9,8 @@ use crate::journal::{BoxError, JournalError};
 use crate::run_id::RunId;
 
 /// What to do about a file that may only be read.
-pub(super) const MAY_NOT_WRITE: &str = "see that the file and its directory may be written to, or open it only to read";
+pub(super) const MAY_NOT_WRITE: &str =
+    "see that the file, its directory, and `-wal` and `-shm` beside it may be written to, or open it only to read";
 
 /// The journal as a whole cannot be used.
 pub(super) fn store(path: &Path, source: Error) -> JournalError {

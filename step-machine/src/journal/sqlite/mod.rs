@@ -15,6 +15,7 @@ mod prune;
 mod queue;
 mod reader;
 mod rows;
+mod still;
 mod wait;
 mod wal;
 mod writer;
@@ -105,7 +106,8 @@ impl SqliteJournal {
         Self::options().open(path)
     }
 
-    /// Opens a file that is there, for a tool that only looks: it can load and list, and anything else fails.
+    /// Opens a file that is there, for a tool that only looks: it can load and list, and anything else fails. The file and
+    /// its directory need not be writable.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, JournalError> {
         Self::options().open_read_only(path)
     }
@@ -160,8 +162,8 @@ impl SqliteJournal {
 
     fn look_with(path: &Path, options: &SqliteOptions) -> Result<Self, JournalError> {
         let path = absolute(path)?;
-        let connection = connect::only_to_read(&path, options)?;
-        let reads = Reads::new(path.clone(), options.clone(), Weak::new(), Some(connection));
+        let opened = connect::only_to_read(&path, options)?;
+        let reads = Reads::new(path.clone(), options.clone(), Weak::new(), Some(opened));
         Ok(Self { inner: Arc::new(Inner { path, reads, writing: None }) })
     }
 

@@ -13,6 +13,7 @@ use super::job::Job;
 use super::list::list;
 use super::load::load;
 use super::queue::Queue;
+use super::still::Still;
 use super::{SqliteOptions, connect, join_thread};
 use crate::event::Event;
 use crate::journal::{Answer, Claimed, JournalError, Lease, Reply, RunQuery, RunSummary, Waiting};
@@ -37,26 +38,27 @@ struct Shared {
     options: SqliteOptions,
     /// To give back what was claimed and cannot be read.
     queue: Weak<Queue>,
+    /// Nobody writes from here.
+    only_reads: bool,
     thread: Mutex<State>,
 }
+
+/// A connection, with how the file stood where it is read alone.
+type Opened = (Connection, Option<Still>);
 
 #[derive(Default)]
 struct State {
     /// One that is there already, where the file was opened only to read.
-    connection: Option<Connection>,
+    opened: Option<Opened>,
     running: Option<(Sender<Read>, JoinHandle<()>)>,
     is_closed: bool,
 }
 
 impl Reads {
-    pub(super) fn new(
-        path: PathBuf,
-        options: SqliteOptions,
-        queue: Weak<Queue>,
-        connection: Option<Connection>,
-    ) -> Self {
-        let thread = Mutex::new(State { connection, ..State::default() });
-        Self { shared: Arc::new(Shared { path, options, queue, thread }) }
+    pub(super) fn new(path: PathBuf, options: SqliteOptions, queue: Weak<Queue>, opened: Option<Opened>) -> Self {
+        let only_reads = opened.is_some();
+        let thread = Mutex::new(State { opened, ..State::default() });
+        Self { shared: Arc::new(Shared { path, options, queue, only_reads, thread }) }
     }
 
     pub(super) fn load(&self, run: &RunId) -> Reply<Vec<Event>> {
@@ -94,7 +96,7 @@ impl Reads {
         }
         if state.running.is_none() {
             let (sender, reads) = channel();
-            let mut reader = Reader { shared: Arc::downgrade(&self.shared), connection: state.connection.take() };
+            let mut reader = Reader { shared: Arc::downgrade(&self.shared), opened: state.opened.take() };
             let thread = std::thread::Builder::new()
                 .name("journal-reader".to_owned())
                 .spawn(move || reader.serve(&reads))
@@ -123,7 +125,7 @@ impl Reads {
 
 struct Reader {
     shared: Weak<Shared>,
-    connection: Option<Connection>,
+    opened: Option<Opened>,
 }
 
 impl Reader {
@@ -154,12 +156,37 @@ impl Reader {
     fn connected<T>(
         &mut self,
         shared: &Shared,
-        work: impl FnOnce(&mut Connection) -> Result<T, JournalError>,
+        work: impl Fn(&mut Connection) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
-        if self.connection.is_none() {
-            self.connection = Some(connect::to_read(&shared.path, &shared.options)?);
+        self.forget_what_has_changed(shared);
+        loop {
+            let done = work(self.connection(shared)?);
+            // What was read alone counts only where nobody began to write meanwhile.
+            if !self.forget_what_has_changed(shared) {
+                return done;
+            }
         }
-        self.connection.as_mut().map_or(Err(JournalError::Closed), work)
+    }
+
+    fn connection(&mut self, shared: &Shared) -> Result<&mut Connection, JournalError> {
+        if self.opened.is_none() {
+            self.opened = Some(if shared.only_reads {
+                connect::only_to_read(&shared.path, &shared.options)?
+            } else {
+                (connect::to_read(&shared.path, &shared.options)?, None)
+            });
+        }
+        self.opened.as_mut().map(|(connection, _)| connection).ok_or(JournalError::Closed)
+    }
+
+    /// Closes a file that is read alone where it is not any more as it was; whether that is so.
+    fn forget_what_has_changed(&mut self, shared: &Shared) -> bool {
+        let has_changed =
+            matches!(&self.opened, Some((_, Some(still))) if Still::of(&shared.path).as_ref() != Some(still));
+        if has_changed {
+            self.opened = None;
+        }
+        has_changed
     }
 }
 
