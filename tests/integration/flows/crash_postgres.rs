@@ -35,26 +35,34 @@ fn killed_on_its_way_back_a_run_goes_on_backwards() {
     on_the_way_back(Field::on_server(named(&TAKEN_BACK, "provision by the runner, taken back")));
 }
 
-/// From outside, at any instruction: from before its first event to after its last one.
+/// So many processes are killed within their run.
+const KILLS: usize = 24;
+
+/// From outside, at any instruction: all along the run.
 #[test]
-fn killed_all_along_the_way_a_publication_goes_on() {
-    const MOMENTS: u32 = 32;
+fn killed_from_outside_a_publication_goes_on() {
     let mut field = Field::on_server(named(&FLOWS, "publish static"));
-    let (took, id, _) = field.undisturbed();
+    let (mut took, id, _) = field.undisturbed();
     let results = field.results(&id);
-    let mut within = 0;
-    for nth in 1..=MOMENTS {
-        let delay = took * nth / MOMENTS;
+    let (mut within, mut tries) = (0, 0);
+    while within < KILLS {
+        let delay = took * (tries * 11 % 32 + 1) / 32;
+        tries += 1;
+        assert!(tries < 200, "{within} of {tries} were killed within their run");
         let killed = field.killed_in(delay);
-        if !killed.has_begun() {
-            continue;
-        }
         within += usize::from(killed.is_within());
-        assert_eq!(field.goes_on(&killed), RunStatus::Completed, "killed after {delay:?}");
-        field.has_results(&killed.id, &results, &format!("killed after {delay:?}"));
+        // What it takes depends on what else the machine does.
+        took = match (killed.is_by_signal(), killed.has_begun()) {
+            (false, _) => took * 8 / 10,
+            (true, true) => took,
+            (true, false) => took * 11 / 10,
+        };
+        if killed.has_begun() {
+            assert_eq!(field.goes_on(&killed), RunStatus::Completed, "killed after {delay:?}");
+            field.has_results(&killed.id, &results, &format!("killed after {delay:?}"));
+        }
     }
-    assert!(within >= 8, "{within} of {MOMENTS} were killed within their run");
-    println!("{within} of {MOMENTS} were killed within their run");
+    println!("{within} of {tries} were killed within their run");
 }
 
 /// The same server as somebody whose password is `geheim`; it asks for none.
@@ -79,19 +87,20 @@ fn a_run_on_a_server_says_how_it_goes_on_and_no_password() {
     assert!(!user.path("runs.db").exists());
 
     // The environment names it as well, and then nobody has to type it.
-    let mut command = user.command("provision", &["--resume", "--fail-at", "open-tofu-plan", "--no-rollback"]);
+    let mut command = user.command("provision", &["--resume", "--crash-at", "open-tofu-plan"]);
     command.env("STEP_MACHINE_JOURNAL", &url);
     let screen = Screen::of(command);
-    assert_eq!(screen.code, Some(1), "{screen}");
+    assert_eq!(screen.code, None, "{screen}");
     keeps_quiet(&screen);
-    screen.complains("go on with it: cargo run --features postgres --example provision -- --drive runner --resume first --dir demo\n");
-    assert!(!screen.stderr.contains("--journal"), "{screen}");
+    let way_on = "cargo run --features postgres --example provision -- --drive runner --resume first --dir demo\n";
+    screen.complains(&format!("died at open-tofu-plan; go on with it: {way_on}"));
 
     let screen = user.provision(&["--journal", &url, "--resume"]);
     assert_eq!(screen.code, Some(0), "{screen}");
+    keeps_quiet(&screen);
     let events = step_machine::Journal::load(&database.journal(), &"first".into()).wait().unwrap();
     assert_eq!(RunState::fold(&events).unwrap().unwrap().status(), RunStatus::Completed);
-    let said = database.rows("SELECT count(*), min(labels ->> 'folder' LIKE '%:/%/demo') FROM runs");
+    let said = database.rows("SELECT count(*), bool_and(labels ->> 'folder' LIKE '%:/%/demo') FROM runs");
     assert_eq!(said, ["1 | t"], "a folder has the name of its machine before it");
 }
 

@@ -159,7 +159,7 @@ impl Field {
         assert_eq!(called, killed.begun_since(&kept), "what was called, and what began, of {told}");
         let states = states(&kept);
         self.nothing_is_lost(killed, &called, &states);
-        assert_eq!(self.findings(&killed.id), Vec::<String>::new(), "{told}");
+        assert_eq!(self.findings(killed), Vec::<String>::new(), "{told}");
         let status = states[&killed.id].status();
         let expected = match status {
             RunStatus::RolledBack if self.flow.fail_at.is_some() => Some(1),
@@ -171,12 +171,15 @@ impl Field {
         status
     }
 
-    /// What is wrong in the journal, all of which has been read: damage to the file, or what a run that has ended still holds.
-    fn findings(&self, id: &str) -> Vec<String> {
+    /// What is wrong in the journal, all of which has been read: damage to the file, or what a run that went on and has ended
+    /// still holds.
+    fn findings(&self, killed: &Killed) -> Vec<String> {
         if let Some(database) = self.user.database() {
             let held = "FROM run WHERE owner IS NOT NULL OR EXISTS (SELECT FROM exclusive WHERE run = key)";
-            let is_of = |run: &String| run == id || run.starts_with(&format!("{id}/"));
-            return database.rows(&format!("SELECT id {held}")).into_iter().filter(is_of).collect();
+            let is_of = |run: &String| *run == killed.id || run.starts_with(&format!("{}/", killed.id));
+            let held = database.rows(&format!("SELECT id {held}")).into_iter().filter(is_of);
+            // One whose process died with its last event is named as the dead one's.
+            return held.filter(|_| killed.is_within()).collect();
         }
         let journal = SqliteJournal::open(self.user.path("runs.db")).unwrap();
         journal.check().wait().unwrap().iter().map(ToString::to_string).collect()
