@@ -50,8 +50,9 @@ async fn the_former_owner_is_refused(open: Open<'_>, new: New) {
     assert_eq!(owner.as_ref().map(|owner| owner.pid), (new == New::Drives).then(std::process::id));
     assert!(error.to_string().ends_with("; nothing more is written to it from here"), "{error}");
     assert_eq!(stale.calls(), before, "no step begins after it");
-    // What the step said meanwhile, for which nobody waits, and nothing that would be of any weight.
-    assert_eq!(seen.lines_after(seen_before.len()), ["step_update right info: it goes on"]);
+    // At most what the step said meanwhile, for which nobody waits: a journal may refuse that before it is told.
+    let seen_since = seen.lines_after(seen_before.len());
+    assert!(seen_since.iter().all(|line| line == "step_update right info: it goes on"), "{seen_since:?}");
     drop(failure);
 
     let report = match report {

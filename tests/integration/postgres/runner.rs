@@ -119,7 +119,7 @@ async fn a_run_that_does_not_wait_fails_with_what_to_do_and_is_resumed_when_the_
 fn journal_error(failure: &Failure<Release, Trouble>) -> &JournalError {
     match failure.cause() {
         Cause::Journal(error) => error,
-        _ => failure.journal_error().unwrap(),
+        _ => failure.journal_error().unwrap_or_else(|| panic!("{failure:?}")),
     }
 }
 
