@@ -37,19 +37,25 @@ impl Journal for Refusing {
     as_in!(kept);
 }
 
-/// `right` ends once the journal has failed and the verdict on `left` is in.
-struct OneAfterTheOther(Refusing);
+/// `left` fails once `right` has begun, which ends once the journal has failed and the verdict on `left` is in.
+struct OneAfterTheOther {
+    journal: Refusing,
+    has_begun: AtomicBool,
+}
 
 impl PairHandler for OneAfterTheOther {
     type Error = Trouble;
 
     async fn left(&self, _: &mut StepContext) -> Result<(), Trouble> {
-        give_way().await;
+        while !self.has_begun.load(Ordering::Acquire) {
+            give_way().await;
+        }
         Err(Trouble::Network)
     }
 
     async fn right(&self, _: &mut StepContext) -> Result<(), Trouble> {
-        while !self.0.has_failed.load(Ordering::Acquire) {
+        self.has_begun.store(true, Ordering::Release);
+        while !self.journal.has_failed.load(Ordering::Acquire) {
             give_way().await;
         }
         for _ in 0..10 {
@@ -62,8 +68,9 @@ impl PairHandler for OneAfterTheOther {
 #[tokio::test]
 async fn the_failure_of_the_journal_does_not_hide_behind_that_of_a_step_beside_it() {
     let journal = Refusing::default();
-    let handler = OneAfterTheOther(journal.clone());
+    let handler = OneAfterTheOther { journal: journal.clone(), has_begun: AtomicBool::new(false) };
     let failure = Pair::run(&handler).journal(journal).await.unwrap_err();
+    assert!(handler.has_begun.into_inner());
     assert_eq!(failure.step(), Some(Pair::Left));
     assert!(matches!(failure.cause(), Cause::Error(Trouble::Network)), "{failure:?}");
     let Some(JournalError::Write { source, .. }) = failure.journal_error() else { panic!("{failure:?}") };
