@@ -57,7 +57,7 @@ part_clippy() { cargo clippy --locked --all-features --all-targets -- -D warning
 part_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-deps; }
 
 part_test() {
-  cargo build --locked --examples
+  cargo build --locked --package step-machine-examples --examples --features postgres
   cargo build --locked --package step-machine --features cli --bin step-machine
   need_jsonschema
   start_postgres
@@ -69,6 +69,7 @@ part_test() {
 part_features() {
   tool cargo-hack 0.6.46
   RUSTFLAGS='-D warnings' cargo hack check --locked --each-feature --lib --package step-machine --target-dir target/features
+  RUSTFLAGS='-D warnings' cargo check --locked --examples --package step-machine-examples --target-dir target/features
 }
 
 # As far as the machine allows: with that compiler where it is installed, and what can be known without it anywhere.

@@ -28,6 +28,8 @@ mod compose_told;
 mod configure;
 #[cfg(unix)]
 mod crash;
+#[cfg(unix)]
+mod crash_postgres;
 mod deploy;
 mod deploy_broken;
 #[cfg(unix)]

@@ -28,3 +28,14 @@ fn the_journal_in_a_file_keeps_to_the_rules() {
 fn the_journal_in_postgres_keeps_to_the_rules() {
     journal_conformance(|| crate::postgres::Place::new().open()).unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[cfg(unix)]
+#[test]
+fn the_journal_in_postgres_keeps_to_the_rules_also_where_several_connections_write() {
+    let make = || {
+        let place = crate::postgres::Place::new();
+        let options = step_machine::PostgresJournal::options().schema(&place.schema).writers(4);
+        options.open(&place.url).wait().unwrap()
+    };
+    journal_conformance(make).unwrap_or_else(|error| panic!("{error}"));
+}

@@ -27,6 +27,7 @@ mod cli;
 mod clock;
 mod context;
 mod crash;
+mod damaged_rows;
 mod derive;
 #[deny(
     missing_debug_implementations,
@@ -45,6 +46,7 @@ mod events_read;
 mod exhaust;
 mod failure;
 mod flows;
+mod gated;
 mod handler;
 mod journal;
 mod journal_changes;
@@ -81,6 +83,7 @@ mod secret_stored;
 mod semantics;
 mod sqlite;
 mod support;
+mod taken_over;
 mod telemetry;
 mod thinning;
 mod validator;

@@ -35,8 +35,11 @@ const FAILURE: &str = r#"{"run":"web-42","workflow":"provision","step":"apply","
 
 /// The name of every event type and the fields beside the header.
 const FIELDS: [(&str, &str); 15] = [
-    ("run_start", r#""plan":PLAN,"labels":{"who":"anna"},"input":{"host":"web"}"#),
-    ("run_resume", r#""rollback":true,"plan":PLAN"#),
+    (
+        "run_start",
+        r#""plan":PLAN,"parent":{"run":"r0","step":"deploy","attempt":2},"forked":{"run":"r1","step":"apply"},"labels":{"who":"anna"},"input":{"host":"web"}"#,
+    ),
+    ("run_resume", r#""rollback":true,"plan":PLAN,"again":["apply"],"parent_attempt":2"#),
     ("step_start", r#""step":"apply","attempt":2,"interrupted":true"#),
     (
         "step_update",

@@ -65,7 +65,7 @@ fn an_event_of_each_type_with_all_its_fields_is_valid() {
 }
 
 /// Fields that an event does without, by their names anywhere in it.
-const OPTIONAL: [&str; 38] = [
+const OPTIONAL: [&str; 41] = [
     "before_undo",
     "progress",
     "current",
@@ -104,10 +104,13 @@ const OPTIONAL: [&str; 38] = [
     "nested",
     "max_delay_ms",
     "parent",
+    "forked",
+    "again",
+    "parent_attempt",
 ];
 
 /// Fields that are optional in one place and required in another.
-const SOMETIMES: [&str; 5] = ["plan", "step", "workflow", "error", "trace_file"];
+const SOMETIMES: [&str; 6] = ["plan", "step", "workflow", "error", "trace_file", "attempt"];
 
 /// The paths of all fields in `value`, those of user data left out.
 fn paths(value: &Value, path: &str, found: &mut Vec<String>) {

@@ -10,13 +10,12 @@ use serde::de::DeserializeOwned;
 use step_machine::event::RunStatus;
 use step_machine::journal::{RunQuery, RunSummary};
 use step_machine::runner::{HandlerFor, Runner};
-use step_machine::{
-    FailureContext, Journal, JournalError, MachineBuilder, MemoryJournal, RunId, RunState, SqliteJournal, Workflow,
-};
+use step_machine::{FailureContext, Journal, JournalError, MachineBuilder, MemoryJournal, RunId, RunState, Workflow};
 
 use super::complain;
 use super::crash::{Crash, Doomed};
 use super::metrics::MetricsError;
+use super::place::{Place, VARIABLE};
 
 /// The journal, in the folder that a flow works in.
 const FILE: &str = "runs.db";
@@ -27,10 +26,11 @@ const FOLDER: &str = "folder";
 /// Where runs are kept, and which one goes on.
 #[derive(Debug, Clone, Args)]
 pub struct KeepArgs {
-    /// The file that runs are kept in, so that they can go on after a crash; `none` keeps nothing, and does not keep
-    /// another run away either [default: `runs.db` in the folder that the flow works in]
-    #[arg(long, value_name = "FILE")]
-    journal: Option<PathBuf>,
+    /// What runs are kept in, so that they can go on after a crash: a file, or a database as in
+    /// `postgres://user@host/database` (feature `postgres`); `none` keeps nothing, and does not keep another run away
+    /// either [default: `runs.db` in the folder that the flow works in]
+    #[arg(long, value_name = "FILE|URL", env = VARIABLE, hide_env_values = true)]
+    journal: Option<Place>,
     /// The id of a new run; without one, a new id is made
     #[arg(long, value_name = "RUN")]
     id: Option<String>,
@@ -91,6 +91,13 @@ pub enum KeepError {
     /// The metrics of the run cannot be shown.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A server has no log of ours.
+    #[error("--accept-damaged-log is for a file; a server sees to its log itself")]
+    NoLog,
+    /// The build knows files only.
+    #[cfg(not(feature = "postgres"))]
+    #[error("this build keeps runs in files only; for a journal in PostgreSQL, `cargo run --features postgres`")]
+    NoServer,
     /// There is no journal to look into.
     #[error("--resume needs the journal that the run was kept in, and --journal none says that there is none")]
     NoJournal,
@@ -127,7 +134,11 @@ pub enum KeepError {
 impl KeepError {
     /// Whether something was asked for that makes no sense here.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NoJournal | Self::Nothing { .. } | Self::Several { .. })
+        #[cfg(not(feature = "postgres"))]
+        if matches!(self, Self::NoServer) {
+            return true;
+        }
+        matches!(self, Self::NoJournal | Self::NoLog | Self::Nothing { .. } | Self::Several { .. })
     }
 }
 
@@ -138,24 +149,22 @@ fn listed(runs: &[String]) -> String {
 impl KeepArgs {
     /// Opens the journal and finds the run that is to go on. `crash` makes the process die on its way.
     pub(super) fn open(&self, work: &Work<'_>, crash: Option<Crash>) -> Result<Kept, KeepError> {
-        let folder = work.folder.display().to_string();
-        let journal = self.journal(work.folder)?;
+        let place = self.journal.clone().unwrap_or_else(|| Place::File(work.folder.join(FILE)));
         let mut kept = Kept {
             id: self.id.clone(),
             earlier: None,
             history: History::new(),
             take_over: self.take_over,
             workflow: work.workflow,
-            folder,
+            folder: place.name_of(work.folder),
             again: self.again(work),
-            journal: None,
+            journal: self.journal(&place, work.folder)?,
         };
-        if let Some(journal) = &journal {
-            kept.earlier = self.resume.as_deref().map(|run| kept.find(journal, run)).transpose()?;
-            kept.history = kept.earlier.as_ref().map_or(Ok(History::new()), |run| history(journal, run))?;
-            kept.check_new(journal)?;
+        if let Some(journal) = kept.journal.clone() {
+            kept.earlier = self.resume.as_deref().map(|run| kept.find(&*journal, run)).transpose()?;
+            kept.history = kept.earlier.as_ref().map_or(Ok(History::new()), |run| history(&*journal, run))?;
+            kept.check_new(&*journal)?;
         }
-        kept.journal = journal.map(|journal| Arc::new(journal) as Arc<dyn Journal>);
         if let Some(crash) = crash {
             let journal = kept.journal.take().unwrap_or_else(|| Arc::new(MemoryJournal::new()));
             kept.journal = Some(Arc::new(Doomed::new(journal, crash, kept.again.clone())));
@@ -163,23 +172,20 @@ impl KeepArgs {
         Ok(kept)
     }
 
-    fn journal(&self, folder: &Path) -> Result<Option<SqliteJournal>, KeepError> {
-        let path = match &self.journal {
-            Some(path) if path.as_os_str() == "none" && self.resume.is_some() => return Err(KeepError::NoJournal),
-            Some(path) if path.as_os_str() == "none" => return Ok(None),
-            Some(path) => path.clone(),
-            None => folder.join(FILE),
-        };
+    fn journal(&self, place: &Place, folder: &Path) -> Result<Option<Arc<dyn Journal>>, KeepError> {
+        if *place == Place::Nothing && self.resume.is_some() {
+            return Err(KeepError::NoJournal);
+        }
         if self.resume.is_none() && self.journal.is_none() {
             let failed = |source| KeepError::Folder { folder: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        Ok(Some(SqliteJournal::options().accept_damaged_log(self.accept_damaged_log).open(path)?))
+        place.open(self.accept_damaged_log)
     }
 
     fn again(&self, work: &Work<'_>) -> String {
-        let journal = self.journal.as_ref().map(|journal| format!(" --journal {}", journal.display()));
-        (work.again)(&format!("--resume {{run}}{}", journal.unwrap_or_default()))
+        let Some(place) = &self.journal else { return (work.again)("--resume {run}") };
+        place.built((work.again)(&format!("--resume {{run}}{}", place.option())))
     }
 }
 
@@ -191,7 +197,7 @@ impl Kept {
     }
 
     /// The run that is asked for, or the one that there is to go on with.
-    fn find(&self, journal: &SqliteJournal, run: &str) -> Result<RunId, KeepError> {
+    fn find(&self, journal: &dyn Journal, run: &str) -> Result<RunId, KeepError> {
         if !run.is_empty() {
             return Ok(run.into());
         }
@@ -221,7 +227,7 @@ impl Kept {
     }
 
     /// Before anything is done: an id that is taken, and a run to go on with that there is not.
-    fn check_new(&self, journal: &SqliteJournal) -> Result<(), KeepError> {
+    fn check_new(&self, journal: &dyn Journal) -> Result<(), KeepError> {
         if let Some(run) = self.earlier.as_ref().filter(|run| !self.history.contains_key(*run)) {
             return Err(JournalError::NotFound { run: run.clone() }.into());
         }
@@ -298,7 +304,7 @@ fn told(run: &RunSummary) -> String {
 }
 
 /// The run, and those that are nested in it.
-fn history(journal: &SqliteJournal, run: &RunId) -> Result<History, KeepError> {
+fn history(journal: &dyn Journal, run: &RunId) -> Result<History, KeepError> {
     let inside = format!("{run}/");
     let all = journal.list(&RunQuery::all().with_nested().with_abandoned()).wait()?;
     let runs = all.into_iter().map(|found| found.run);

@@ -4,6 +4,7 @@ mod crash;
 mod driven;
 mod keep;
 mod metrics;
+mod place;
 mod stalled;
 
 use std::error::Error;

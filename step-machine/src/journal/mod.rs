@@ -3,6 +3,8 @@
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod appended;
 mod codec;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod columns;
 mod digest;
 mod error;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

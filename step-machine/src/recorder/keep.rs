@@ -115,6 +115,14 @@ impl Recorder {
         }
     }
 
+    /// Takes back the journal's failure, which was told to nobody.
+    #[cfg(feature = "runner")]
+    pub(crate) fn take_fault_back(&mut self, error: JournalError) {
+        if matches!(self.fault, Fault::Told) {
+            self.fault = Fault::Untold(Box::new(error));
+        }
+    }
+
     /// Lets the observers go of a run that its journal has broken off: it has no end that they could be told.
     pub(crate) fn dismiss_if_broken(&mut self) {
         if self.is_broken() {

@@ -137,8 +137,13 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
                 if self.terms.settings.cancel_siblings && !matches!(next.cause, Cause::Cancelled) {
                     self.shared.stop.raise(Level::Now);
                 }
-                if halt.as_ref().is_none_or(|first| self.comes_before(&next, first)) {
-                    *halt = Some(next);
+                let is_it = halt.as_ref().is_none_or(|first| self.comes_before(&next, first));
+                let other = if is_it { halt.replace(next) } else { Some(next) };
+                // The failure of the journal, which is given out once, never hides behind that of a step.
+                if let Some(Cause::Journal(error)) = other.map(|other| other.cause)
+                    && error.is_of_writing()
+                {
+                    self.shared.lock().take_fault_back(error);
                 }
             }
         }

@@ -29,24 +29,26 @@ fn each(flows: &'static [Flow], test: impl Fn(&'static Flow) + Sync) {
 
 #[test]
 fn killed_at_every_moment_they_go_on() {
-    each(&FLOWS, |flow| {
-        let mut field = Field::new(flow);
-        let (_, id, events) = field.undisturbed();
-        let results = field.results(&id);
-        let (moments, mut ended) = (moments(&events), 0);
-        for &moment in &moments {
-            let killed = field.killed_after(moment);
-            if killed.is_by_signal() {
-                assert_eq!(killed.events(), moment, "{}: what is kept is what was acknowledged", flow.name);
-            }
-            ended += usize::from(!killed.is_by_signal());
-            assert_eq!(field.goes_on(&killed), flow.ends);
-            field.has_results(&killed.id, &results, &format!("killed after {moment} events"));
+    each(&FLOWS, |flow| at_every_moment(Field::new(flow)));
+}
+
+pub(super) fn at_every_moment(mut field: Field) {
+    let flow = field.flow;
+    let (_, id, events) = field.undisturbed();
+    let results = field.results(&id);
+    let (moments, mut ended) = (moments(&events), 0);
+    for &moment in &moments {
+        let killed = field.killed_after(moment);
+        if killed.is_by_signal() {
+            assert_eq!(killed.events(), moment, "{}: what is kept is what was acknowledged", flow.name);
         }
-        // One that tells less than the one before may come to its end.
-        assert!(ended <= 2, "{}: {ended} of {} were not killed", flow.name, moments.len());
-        println!("{}: {} moments", flow.name, moments.len());
-    });
+        ended += usize::from(!killed.is_by_signal());
+        assert_eq!(field.goes_on(&killed), flow.ends);
+        field.has_results(&killed.id, &results, &format!("killed after {moment} events"));
+    }
+    // One that tells less than the one before may come to its end.
+    assert!(ended <= 2, "{}: {ended} of {} were not killed", flow.name, moments.len());
+    println!("{}: {} moments", flow.name, moments.len());
 }
 
 #[test]
@@ -84,20 +86,22 @@ fn until_failure(events: &[Event]) -> usize {
 
 #[test]
 fn killed_on_their_way_back_they_go_on_backwards() {
-    each(&TAKEN_BACK, |flow| {
-        let mut field = Field::new(flow);
-        let (_, _, events) = field.undisturbed();
-        let failed = until_failure(&events);
-        let mut backwards = 0;
-        for moment in moments(&events).into_iter().filter(|moment| *moment >= failed) {
-            let killed = field.killed_after(moment);
-            let went_back = killed.went_back();
-            let ended = field.goes_on(&killed);
-            assert!(!went_back || ended == RunStatus::RolledBack, "{} after {moment} events", flow.name);
-            backwards += usize::from(went_back);
-        }
-        assert!(backwards >= 2, "{}: {backwards} of the moments were on the way back", flow.name);
-    });
+    each(&TAKEN_BACK, |flow| on_the_way_back(Field::new(flow)));
+}
+
+pub(super) fn on_the_way_back(mut field: Field) {
+    let flow = field.flow;
+    let (_, _, events) = field.undisturbed();
+    let failed = until_failure(&events);
+    let mut backwards = 0;
+    for moment in moments(&events).into_iter().filter(|moment| *moment >= failed) {
+        let killed = field.killed_after(moment);
+        let went_back = killed.went_back();
+        let ended = field.goes_on(&killed);
+        assert!(!went_back || ended == RunStatus::RolledBack, "{} after {moment} events", flow.name);
+        backwards += usize::from(went_back);
+    }
+    assert!(backwards >= 2, "{}: {backwards} of the moments were on the way back", flow.name);
 }
 
 #[test]

@@ -38,7 +38,16 @@ pub(crate) struct Killed {
 
 impl Field {
     pub(crate) fn new(flow: &'static Flow) -> Self {
-        let field = Self { user: User::driving(flow.drive), flow, runs: 0 };
+        Self::of(User::driving(flow.drive), flow)
+    }
+
+    /// One whose runs are kept in a database of a server.
+    pub(crate) fn on_server(flow: &'static Flow) -> Self {
+        Self::of(User::driving(flow.drive).with_database(), flow)
+    }
+
+    fn of(user: User, flow: &'static Flow) -> Self {
+        let field = Self { user, flow, runs: 0 };
         (flow.prepare)(&field.user);
         for (example, arguments) in flow.before {
             let screen = field.user.run(example, arguments);
@@ -133,11 +142,7 @@ impl Field {
 
     /// The events of a run, and of those that are nested in it.
     fn kept(&self, id: &str) -> Kept {
-        let path = self.user.path("runs.db");
-        if !path.exists() {
-            return Kept::new();
-        }
-        let journal = SqliteJournal::open(path).unwrap();
+        let Some(journal) = self.user.journal() else { return Kept::new() };
         let runs = journal.list(&RunQuery::all().with_nested().with_abandoned()).wait().unwrap();
         let runs = runs.into_iter().map(|run| run.run.to_string());
         let runs = runs.filter(|run| run == id || run.starts_with(&format!("{id}/")));
@@ -154,7 +159,7 @@ impl Field {
         assert_eq!(called, killed.begun_since(&kept), "what was called, and what began, of {told}");
         let after = states(&kept);
         self.nothing_is_lost(killed, &called, &after);
-        assert_eq!(findings(&self.user), Vec::<String>::new(), "{told}");
+        assert_eq!(self.findings(killed), Vec::<String>::new(), "{told}");
         let status = after[&killed.id].status();
         let expected = match status {
             RunStatus::RolledBack if self.flow.fail_at.is_some() => Some(1),
@@ -164,6 +169,20 @@ impl Field {
         assert_eq!(screen.code, expected, "{told}");
         (self.flow.is_well)(&self.user, status);
         status
+    }
+
+    /// What is wrong in the journal, all of which has been read: damage to the file, or what a run that went on and has ended
+    /// still holds.
+    pub(crate) fn findings(&self, killed: &Killed) -> Vec<String> {
+        if let Some(database) = self.user.database() {
+            let held = "FROM run WHERE owner IS NOT NULL OR EXISTS (SELECT FROM exclusive WHERE run = key)";
+            let is_of = |run: &String| *run == killed.id || run.starts_with(&format!("{}/", killed.id));
+            let held = database.rows(&format!("SELECT id {held}")).into_iter().filter(is_of);
+            // One whose process died with its last event is named as the dead one's.
+            return held.filter(|_| killed.is_within()).collect();
+        }
+        let journal = SqliteJournal::open(self.user.path("runs.db")).unwrap();
+        journal.check().wait().unwrap().iter().map(ToString::to_string).collect()
     }
 
     /// Asserts that what had ended before did not run again, and is as it was.
@@ -297,12 +316,6 @@ fn ended_in(delay: Duration, command: &mut Command) -> ExitStatus {
     std::thread::sleep(delay);
     let _ = child.kill();
     child.wait().unwrap()
-}
-
-/// What is wrong with the journal of the user.
-pub(crate) fn findings(user: &User) -> Vec<String> {
-    let journal = SqliteJournal::open(user.path("runs.db")).unwrap();
-    journal.check().wait().unwrap().iter().map(ToString::to_string).collect()
 }
 
 /// An output without the names that no two runs share: the number of a publication or deployment, a port of the loopback,

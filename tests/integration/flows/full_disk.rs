@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use step_machine::event::{Event, EventLines};
 
-use super::field::{Field, Killed, findings, is_news};
+use super::field::{Field, Killed, is_news};
 use super::killed::{CONFIGURE, Flow, SOURCE};
 use crate::disk::{Call, Disk, Faults};
 
@@ -81,7 +81,7 @@ impl Tried {
             }
             other => panic!("{other:?}: {told}"),
         }
-        assert_eq!(findings(&field.user), Vec::<String>::new(), "{told}");
+        assert_eq!(field.findings(killed), Vec::<String>::new(), "{told}");
         // Without a run there is nothing to go on with; another one can begin.
         let id = if killed.has_begun() { &killed.id } else { &field.undisturbed().1 };
         let killed = field.killed(id.clone(), killed.status);

@@ -7,19 +7,22 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use step_machine::event::{Event, EventLines, EventType, FailureRecord, Kind, RunEnd};
-use step_machine::{FailureContext, RunState, Workflow};
+use step_machine::{FailureContext, Journal, RunState, SqliteJournal, Workflow};
 use step_machine_examples::steps::ProvisionStep;
 use tempfile::TempDir;
+
+#[cfg(unix)]
+use crate::postgres::Database;
 
 /// The program of an example, built once as a user builds it.
 pub(crate) fn program(example: &str) -> &'static Path {
     static PROGRAMS: OnceLock<Option<HashMap<String, PathBuf>>> = OnceLock::new();
-    let build = || build(&["-p", "step-machine-examples", "--examples"]);
+    let build = || build(&["-p", "step-machine-examples", "--examples", "--features", "postgres"]);
     &PROGRAMS.get_or_init(build).as_ref().expect("the examples build")[example]
 }
 
@@ -52,6 +55,9 @@ pub(crate) struct User {
     home: TempDir,
     /// Who walks the steps of `provision`.
     drive: &'static str,
+    /// Where runs are kept that are not to be in files.
+    #[cfg(unix)]
+    database: Option<Database>,
 }
 
 /// What a command left on the screen.
@@ -71,7 +77,34 @@ impl User {
     pub(crate) fn driving(drive: &'static str) -> Self {
         // Here, and not where the user is dropped, a build that fails may panic.
         program("provision");
-        Self { home: tempfile::tempdir().unwrap(), drive }
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            drive,
+            #[cfg(unix)]
+            database: None,
+        }
+    }
+
+    /// The same, whose runs are kept in a database of a server.
+    #[cfg(unix)]
+    pub(crate) fn with_database(mut self) -> Self {
+        self.database = Some(Database::new());
+        self
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// The journal of this user; `None` where none was made yet.
+    pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
+        #[cfg(unix)]
+        if let Some(database) = &self.database {
+            return Some(Arc::new(database.journal()));
+        }
+        let path = self.path("runs.db");
+        path.exists().then(|| Arc::new(SqliteJournal::open(path).unwrap()) as Arc<dyn Journal>)
     }
 
     /// A command on the environment `demo` of this user.
@@ -83,9 +116,11 @@ impl User {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What a run looks like is the same wherever the tests are run.
-        for variable in ["GITHUB_ACTIONS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        for variable in ["GITHUB_ACTIONS", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "STEP_MACHINE_JOURNAL"] {
             command.env_remove(variable);
         }
+        #[cfg(unix)]
+        command.envs(self.database.iter().map(|database| ("STEP_MACHINE_JOURNAL", &database.url)));
         command
     }
 

@@ -1,9 +1,12 @@
 //! What only the journal in PostgreSQL has: a server.
 
+mod damage;
 mod lost;
 mod opening;
+mod options;
 mod processes;
 mod queries;
+mod runner;
 mod server;
 mod tls;
 
@@ -45,14 +48,50 @@ impl Place {
     }
 }
 
+/// A database of a test's own, on the server that tests share. It goes with it.
+pub(crate) struct Database {
+    pub(crate) url: String,
+    name: String,
+}
+
+impl Database {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        try_sql(server::shared(), &format!("CREATE DATABASE {name} TEMPLATE template0")).unwrap();
+        let (server, _) = server::shared().rsplit_once('/').unwrap();
+        Self { url: format!("{server}/{name}"), name }
+    }
+
+    /// The rows that a query finds, as text.
+    pub(crate) fn rows(&self, query: &str) -> Vec<String> {
+        try_sql(&self.url, query).unwrap_or_else(|error| panic!("{query}: {error:?}"))
+    }
+
+    /// The journal in it, once no process has a session in it any more: one that was killed has ended then, and what it had
+    /// asked for is written.
+    pub(crate) fn journal(&self) -> PostgresJournal {
+        let others = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        crate::flows::user::eventually("nobody else has a session", || self.rows(others) == ["0"]);
+        PostgresJournal::open(&self.url).wait().unwrap()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // What keeps it there is the test's own fault, which is told otherwise.
+        let _ = try_sql(server::shared(), &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
 /// What a server says to some statements, on a connection as any other program has it.
 fn try_sql(url: &str, statements: &str) -> Result<Vec<String>, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let text = |row: &SimpleQueryRow| {
         let values: Vec<_> = (0..row.len()).map(|at| row.get(at).unwrap_or("-").to_owned()).collect();
         values.join(" | ")
     };
-    runtime.block_on(async {
+    let ask = async {
         let (client, connection) = connect(url, NoTls).await?;
         let connection = tokio::spawn(connection);
         let said = client.simple_query(statements).await?;
@@ -63,7 +102,10 @@ fn try_sql(url: &str, statements: &str) -> Result<Vec<String>, Error> {
             _ => None,
         });
         Ok(rows.collect())
-    })
+    };
+    // On a thread of its own: the one that asks may be a runtime's.
+    let wait = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(ask);
+    std::thread::scope(|scope| scope.spawn(wait).join().unwrap())
 }
 
 fn claim(journal: &PostgresJournal, run: &str) -> Lease {

@@ -2,9 +2,13 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use step_machine::PostgresJournal;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
 use step_machine::journal::{Claim, Journal};
+use step_machine::{JournalError, PostgresJournal};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::server::Server;
 use super::{append, try_sql};
@@ -51,6 +55,38 @@ fn a_certificate_of_a_stranger_is_refused() {
         said.contains("see whose certificate the server has, and that this machine trusts who signed it"),
         "{said}"
     );
+}
+
+#[test]
+fn a_connector_of_the_user_is_the_one_that_is_used() {
+    let server = Server::with(make_certificate);
+    let url = format!("{}?sslmode=require", server.url());
+    openssl(server.folder(), &format!("{AUTHORITY} -keyout other.key -out other.crt"));
+    let open =
+        |trusted: &str| PostgresJournal::options().tls(trusting(&server.folder().join(trusted))).open(&url).wait();
+
+    let journal = open("authority.crt").unwrap();
+    let lease = journal.claim(&Claim::of("r")).wait().unwrap().lease;
+    append(&journal, &lease, &events("r", 3));
+    // Those that write and read, and the one that holds what is owned.
+    let encrypted = "SELECT ssl, count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+        WHERE application_name = 'step-machine' GROUP BY ssl";
+    let said = try_sql(&server.url(), encrypted).unwrap();
+    assert!(said.len() == 1 && said[0].starts_with("t | "), "{said:?}");
+    assert_ne!(said, ["t | 1"]);
+
+    let error = open("other.crt").unwrap_err();
+    let JournalError::Store { advice, .. } = &error else { panic!("{error:?}") };
+    assert!(advice.starts_with("see whose certificate the server has"), "{advice}");
+}
+
+/// TLS by which only what this certificate has signed is trusted.
+fn trusting(certificate: &Path) -> MakeRustlsConnect {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// What the process says that keeps a run and trusts only `certificate`.

@@ -5,60 +5,14 @@ use std::path::Path;
 
 use step_machine::event::{Event, RunStatus};
 use step_machine::journal::{Journal, RunQuery};
-use step_machine::{JournalError, RunId, SqliteJournal};
+use step_machine::{RunId, SqliteJournal};
 
-use super::{append, claim, event, events, open, rows_of, sql};
-
-const RUNS: [&str; 3] = ["ended", "left", "crashed"];
-
-/// How the runs were driven, which their rows show.
-#[derive(Debug, Clone, Copy)]
-enum Driven {
-    /// In turn: each append is a row.
-    Together,
-    /// One after another: an append goes to the row that is there, until that is full.
-    Alone,
-}
-
-impl Driven {
-    const BOTH: [Self; 2] = [Self::Together, Self::Alone];
-
-    /// The number of the last event of a run that did not end.
-    fn count(self) -> u64 {
-        match self {
-            Self::Together => 12,
-            Self::Alone => 70,
-        }
-    }
-}
+use super::{open, rows_of, sql};
+use crate::damaged_rows::{Driven, RUNS, changes, fill, said_of_left, said_of_row_of_left};
 
 /// A small journal with a run that ended, one that was given back, and one whose process is gone.
 fn small(path: &Path, driven: Driven) -> Vec<Vec<Event>> {
-    let journal = open(path);
-    let count = driven.count();
-    let ends = [
-        r#""type":"step_end","step":"apply","status":"completed","attempt":1,"duration_ms":11000.0,"attempt_ms":11000.0"#,
-        r#""type":"run_end","status":"completed""#,
-    ];
-    let all = RUNS.map(|run| {
-        let ends = (1..).zip(ends).filter(|_| run == "ended").map(|(more, fields)| event(run, count + more, fields));
-        events(run, count).into_iter().chain(ends).collect::<Vec<_>>()
-    });
-    let leases = RUNS.map(|run| claim(&journal, run));
-    let put =
-        |run: usize, at: usize| all[run].chunks(2).nth(at).iter().for_each(|two| append(&journal, &leases[run], two));
-    let most = all[0].len().div_ceil(2);
-    match driven {
-        Driven::Together => (0..most).for_each(|at| (0..RUNS.len()).for_each(|run| put(run, at))),
-        Driven::Alone => (0..RUNS.len()).for_each(|run| (0..most).for_each(|at| put(run, at))),
-    }
-    for lease in &leases[..2] {
-        journal.release(lease).wait().unwrap();
-    }
-    let load = |run: &&str| journal.load(&RunId::from(*run)).wait().unwrap();
-    let loaded: Vec<_> = RUNS.iter().map(load).collect();
-    assert_eq!(loaded, all);
-    loaded
+    fill(&open(path), driven)
 }
 
 /// What loads otherwise than it was written, without an error.
@@ -126,39 +80,17 @@ fn after(driven: Driven, statement: &str) -> String {
     let expected = small(&path, driven);
     sql(&path).execute_batch(statement).unwrap();
     let journal = open(&path);
-    let error = journal.load(&"left".into()).wait().unwrap_err();
-    let JournalError::Damaged { what, .. } = &error else { panic!("{error:?}") };
-
-    // It says so of no other run, whoever asks; the list still has it, and it can be given up.
-    assert_eq!(journal.load(&"ended".into()).wait().unwrap(), expected[0]);
     let findings = journal.check().wait().unwrap();
     let runs: Vec<_> = findings.iter().filter_map(|finding| finding.run.clone()).collect();
     assert_eq!(runs, [RunId::from("left")], "{findings:?}");
-    let refused = journal.claim(&step_machine::journal::Claim::of("left")).wait();
-    assert!(matches!(refused, Err(JournalError::Damaged { .. })), "{refused:?}");
-    assert_eq!(journal.list(&RunQuery::unfinished()).wait().unwrap().len(), 2);
-    journal.abandon(&"left".into(), "damaged").wait().unwrap();
-    assert_eq!(journal.list(&RunQuery::unfinished()).wait().unwrap().len(), 1);
-    what.clone()
+    said_of_left(&journal, &expected)
 }
 
 const OF_LEFT: &str = "run = (SELECT key FROM run WHERE id = 'left')";
 
 #[test]
 fn what_is_missing_or_changed_is_named() {
-    let cases = [
-        (format!("DELETE FROM record WHERE first_seq = 5 AND {OF_LEFT}"), "event 5 is missing, event 7 comes next"),
-        (format!("DELETE FROM record WHERE first_seq = 11 AND {OF_LEFT}"), "event 12 is missing"),
-        (
-            format!("UPDATE record SET body = replace(body, 'some', 'more') WHERE first_seq = 5 AND {OF_LEFT}"),
-            "events 5 to 6 are not as they were written",
-        ),
-        (
-            format!("UPDATE record SET epoch = 7 WHERE first_seq = 1 AND {OF_LEFT}"),
-            "events 1 to 2 are not as they were written",
-        ),
-    ];
-    for (statement, expected) in cases {
+    for (statement, expected) in changes() {
         assert_eq!(after(Driven::Together, &statement), expected);
     }
 }
@@ -195,24 +127,33 @@ fn what_is_missing_or_changed_in_rows_that_were_added_to_is_named() {
 
 #[test]
 fn a_run_whose_own_row_is_damaged_hides_no_other() {
-    let whole = "what the journal has of it cannot be read: ";
-    for column in ["labels = '{'", "metadata = '[1'", "status = 'runing'", "started_at = 'noon'", "id_check = 7"] {
+    for (change, expected) in [
+        ("labels = '{'", "its labels: EOF while parsing an object at line 1 column 1"),
+        ("metadata = '{\"a\"'", "its metadata: EOF while parsing an object at line 1 column 4"),
+        ("status = 'runing'", "its status: unknown variant `runing`"),
+        ("status = NULL", "its status: it is missing"),
+        ("started_at = 'noon'", "its start: "),
+        ("started_at = '9999-12-31T23:59:59Z'", "its start: it is out of range"),
+        ("id_check = 7", "the id `left` is not as it was written"),
+        ("workflow = NULL", "its workflow: it is missing"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs.db");
-        small(&path, Driven::Together);
-        sql(&path).execute(&format!("UPDATE run SET {column} WHERE id = 'left'"), []).unwrap();
-        let journal = open(&path);
-        let listed = |query: RunQuery| journal.list(&query).wait().unwrap();
-        let mut found = listed(RunQuery::all());
-        found.retain(|run| run.run == "left".into());
-        let [left] = &found[..] else { panic!("{column}: {found:?}") };
-        assert!(left.error.as_ref().is_some_and(|error| error.starts_with(whole)), "{column}: {:?}", left.error);
-        assert_eq!(left.status, RunStatus::Running, "{column}");
-        assert_eq!(listed(RunQuery::of("ended"))[0].error, None, "{column}");
-        assert_eq!(listed(RunQuery::all().label("who", "anna")), [], "{column}");
-        journal.abandon(&"left".into(), "damaged").wait().unwrap();
-        assert!(listed(RunQuery::all()).iter().all(|run| run.run != "left".into()), "{column}");
+        let all = small(&path, Driven::Together);
+        sql(&path).execute(&format!("UPDATE run SET {change} WHERE id = 'left'"), []).unwrap();
+        let said = said_of_row_of_left(&open(&path), &all, change);
+        assert!(said.starts_with(expected), "{change}: {said}");
     }
+}
+
+#[test]
+fn a_run_of_which_no_event_is_left_is_still_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let all = small(&path, Driven::Together);
+    sql(&path).execute(&format!("DELETE FROM record WHERE {OF_LEFT}"), []).unwrap();
+    let said = said_of_row_of_left(&open(&path), &all, "no rows");
+    assert_eq!(said, "its last event: it is missing");
 }
 
 #[test]

@@ -24,7 +24,9 @@ fn runs_are_removed_a_part_at_a_time_so_that_others_write_in_between() {
             journal.append(append)
         })
         .collect();
-    replies.into_iter().for_each(|reply| reply.wait().unwrap());
+    for reply in replies {
+        reply.wait().unwrap();
+    }
 
     // What is asked for while another program writes waits for it, in this order.
     let other = sql(&path);

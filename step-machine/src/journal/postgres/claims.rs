@@ -108,7 +108,8 @@ async fn find_or_make(transaction: &Transaction<'_>, run: &RunId) -> Result<Foun
 async fn find(transaction: &Transaction<'_>, run: &RunId) -> Result<Option<Found>, Fault> {
     let statement = transaction
         .prepare_cached(
-            "SELECT key, owner, abandoned_why, metadata::text, last_seq, workflow IS NOT NULL
+            "SELECT key, owner, abandoned_why, metadata::text, last_seq,
+            workflow IS NOT NULL OR EXISTS (SELECT FROM record WHERE record.run = run.key)
             FROM run WHERE id = $1 FOR UPDATE",
         )
         .await?;
@@ -187,7 +188,7 @@ async fn owner_by(client: &impl GenericClient, key: i64) -> Result<Option<Owner>
 /// The columns of who an owner is.
 pub(super) fn owner_of(row: &Row, at: usize) -> Result<Owner, deadpool_postgres::tokio_postgres::Error> {
     let pid = u32::try_from(row.try_get::<_, i64>(at + 1)?).unwrap_or(0);
-    Ok(Owner::new(row.try_get::<_, String>(at)?, pid, row.try_get(at + 2)?))
+    Ok(Owner::new(row.try_get::<_, String>(at)?, pid, timestamp(row.try_get(at + 2)?)))
 }
 
 /// Who drives a run that was taken over.

@@ -18,7 +18,8 @@ use crate::journal::JournalError;
 const QUIET: Duration = Duration::from_secs(30);
 
 /// What every session is told first. Plans are made while tables are small and are used for long, so none may read a
-/// table as a whole where an index has what is asked for.
+/// table as a whole where an index has what is asked for. A session that is quiet for long keeps what it owns, whatever
+/// the server ends others for; what not every version has is set where it is there.
 const SET_UP: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
     SET client_min_messages = warning;
     SET statement_timeout = 0;
@@ -30,7 +31,9 @@ const SET_UP: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL
     SET tcp_keepalives_idle = 30;
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 3;
-    SET tcp_user_timeout = 30000;";
+    SET tcp_user_timeout = 30000;
+    SELECT set_config(name, '0', false) FROM pg_settings
+    WHERE name IN ('idle_session_timeout', 'transaction_timeout');";
 
 /// Where connections go, and how they are set up.
 #[derive(Clone)]

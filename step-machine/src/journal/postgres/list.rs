@@ -5,31 +5,31 @@ use std::fmt::Write as _;
 use deadpool_postgres::Client;
 use deadpool_postgres::tokio_postgres::Row;
 use deadpool_postgres::tokio_postgres::types::ToSql;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::claims::owner_of;
-use super::error::{Fault, unusable};
+use super::error::Fault;
 use super::values::json;
-use crate::journal::{Abandoned, RunQuery, RunSummary};
+use crate::journal::columns::Columns;
+use crate::journal::{RunQuery, RunSummary};
 use crate::time::timestamp;
 
+/// A run that was claimed and has no event yet is none. One without rows, or without a workflow, is damaged.
 const SELECT: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels::text,
     run.metadata::text, run.started_at, last.at, run.parent, run.error, run.abandoned_why, run.abandoned_at,
     owner.key, owner.host, owner.pid, owner.since
     FROM run
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
       SELECT record.phase, record.percentage, record.at FROM record
       WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1
-    ) AS last
+    ) AS last ON TRUE
     LEFT JOIN owner ON owner.key = run.owner
-    WHERE run.workflow IS NOT NULL";
+    WHERE (run.workflow IS NOT NULL OR last.at IS NOT NULL)";
 
-pub(super) async fn list(client: &Client, journal: &str, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
+pub(super) async fn list(client: &Client, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
     let (text, values) = statement(query);
     let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
     let rows = client.query(&text, &values).await?;
-    rows.iter().map(|row| summary(row, journal)).collect()
+    Ok(rows.iter().map(summary).collect())
 }
 
 type Values = Vec<Box<dyn ToSql + Sync>>;
@@ -67,7 +67,7 @@ fn statement(query: &RunQuery) -> (String, Values) {
     if !query.abandoned {
         text.push_str(" AND run.abandoned_at IS NULL");
     }
-    text.push_str(if query.last_begun_first { " ORDER BY run.key DESC" } else { " ORDER BY last.at DESC" });
+    text.push_str(if query.last_begun_first { " ORDER BY run.key DESC" } else { " ORDER BY last.at DESC NULLS LAST" });
     if let Some(limit) = query.limit {
         values.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
         let _ = write!(text, " LIMIT ${}", values.len());
@@ -75,37 +75,23 @@ fn statement(query: &RunQuery) -> (String, Values) {
     (text, values)
 }
 
-fn summary(row: &Row, journal: &str) -> Result<RunSummary, Fault> {
-    let owner = row.try_get::<_, Option<i64>>(13)?.map(|_| owner_of(row, 14)).transpose()?;
-    let abandoned = match (row.try_get::<_, Option<String>>(11)?, row.try_get(12)?) {
-        (Some(why), Some(at)) => Some(Abandoned::new(why, at)),
-        _ => None,
-    };
-    Ok(RunSummary {
-        run: row.try_get::<_, String>(0)?.into(),
-        workflow: row.try_get(1)?,
-        status: parsed(Value::from(row.try_get::<_, String>(2)?), journal)?,
-        phase: row.try_get(3)?,
-        percentage: row.try_get(4)?,
-        labels: parsed_text(row.try_get(5)?, journal)?,
-        metadata: parsed_text(row.try_get(6)?, journal)?,
-        started_at: row.try_get(7)?,
-        updated_at: row.try_get(8)?,
-        parent: row.try_get::<_, Option<String>>(9)?.map(Into::into),
-        error: row.try_get(10)?,
+fn summary(row: &Row) -> RunSummary {
+    let owner = row.try_get::<_, Option<i64>>(13).and_then(|key| key.map(|_| owner_of(row, 14)).transpose());
+    let columns = Columns {
+        run: row.try_get(0),
+        workflow: row.try_get(1),
+        status: row.try_get(2),
+        phase: row.try_get(3),
+        percentage: row.try_get(4),
+        labels: row.try_get(5),
+        metadata: row.try_get(6),
+        started_at: row.try_get(7),
+        updated_at: row.try_get(8),
+        parent: row.try_get(9),
+        error: row.try_get(10),
         owner,
-        abandoned,
-    })
-}
-
-fn parsed<T: DeserializeOwned>(value: Value, journal: &str) -> Result<T, Fault> {
-    serde_json::from_value(value).map_err(|error| not_ours(journal, error))
-}
-
-fn parsed_text<T: DeserializeOwned>(text: &str, journal: &str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(|error| not_ours(journal, error))
-}
-
-fn not_ours(journal: &str, error: serde_json::Error) -> Fault {
-    Fault::Alone(unusable(journal, "its rows are not those of a journal; restore it from a copy", Box::new(error)))
+        abandoned_why: row.try_get(11),
+        abandoned_at: row.try_get(12),
+    };
+    columns.summary(None)
 }

@@ -55,7 +55,9 @@ const READERS: usize = 4;
 ///
 /// While a journal drives runs, one session of it holds a lock in the database. The lock goes with that session, and so
 /// others see at once that a process has died and may take its runs over; one that hangs keeps them. A machine that
-/// vanished counts as dead after about a minute. A session needs a connection for itself: a pool in between must not
+/// vanished counts as dead after about a minute. A session that is lost, say because the server was restarted, is begun
+/// again; who claims a run before that has it, and the former owner's next write fails with
+/// [`JournalError::TakenOver`]. A session needs a connection for itself: a pool in between must not
 /// share one connection between several clients for one transaction each.
 ///
 /// When the server goes away, runs stand still and go on once it is back; see [`PostgresOptions::patience`].

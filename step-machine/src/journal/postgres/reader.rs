@@ -60,7 +60,7 @@ async fn answer(server: Server, name: Arc<str>, read: Read) {
     match read {
         Read::Load(run, answer) => answer.send(load_run(&server, &run).await),
         Read::List(query, answer) => {
-            let found = server.patiently(async |client, _| list(client, &name, &query).await).await;
+            let found = server.patiently(async |client, _| list(client, &query).await).await;
             answer.send(found.map_err(|fault| fault.of_all(&name)));
         }
         Read::Claimed(lease, queue, answer) => match load_run(&server, &lease.run).await {

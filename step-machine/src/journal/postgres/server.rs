@@ -104,3 +104,51 @@ impl Pauses {
         next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long each pause took, in milliseconds.
+    async fn all_of(mut pauses: Pauses) -> Vec<u128> {
+        let mut took = Vec::new();
+        loop {
+            let before = Instant::now();
+            if !pauses.pause().await {
+                return took;
+            }
+            took.push(before.elapsed().as_millis());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_double_up_to_a_second_and_end_with_the_patience() {
+        let begun = Instant::now();
+        let took = all_of(Pauses::new(Duration::from_secs(5))).await;
+        assert_eq!(took, [20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 740]);
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_patience_there_is_no_pause() {
+        let begun = Instant::now();
+        assert_eq!(all_of(Pauses::new(Duration::ZERO)).await, [0; 0]);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_is_tried_again_for_ever_and_each_second_at_last() {
+        let mut pauses = Pauses::new(Duration::MAX);
+        let first: Vec<u128> = std::iter::repeat_with(|| pauses.next().as_millis()).take(7).collect();
+        assert_eq!(first, [20, 40, 80, 160, 320, 640, 1000]);
+        assert!((0..1000).all(|_| pauses.next() == LONGEST_PAUSE));
+        assert!(pauses.pause().await);
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_the_server_but_no_less_than_10_s_and_no_longer_than_60_s() {
+        for (patience, longest) in [(0, 10), (30, 30), (300, 60)] {
+            assert_eq!(longest_answer(Duration::from_secs(patience)), Duration::from_secs(longest));
+        }
+    }
+}

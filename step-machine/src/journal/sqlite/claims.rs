@@ -65,7 +65,8 @@ struct Found {
 fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Fault> {
     let found = connection
         .prepare_cached(
-            "SELECT run.key, run.abandoned_why, run.metadata, run.last_seq, run.workflow IS NOT NULL,
+            "SELECT run.key, run.abandoned_why, run.metadata, run.last_seq,
+            run.workflow IS NOT NULL OR EXISTS (SELECT 1 FROM record WHERE record.run = run.key),
             owner.key, owner.id, owner.host, owner.pid, owner.since
             FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?1",
         )?

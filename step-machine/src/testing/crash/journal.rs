@@ -61,7 +61,10 @@ impl CrashJournal {
 
 impl fmt::Debug for CrashJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CrashJournal").field("death", &self.death).field("writes", &self.writes()).finish()
+        f.debug_struct("CrashJournal")
+            .field("death", &self.death)
+            .field("writes", &self.writes())
+            .finish_non_exhaustive()
     }
 }
 

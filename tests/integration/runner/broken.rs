@@ -1,0 +1,79 @@
+//! A journal that fails while several steps are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use step_machine::event::Kind;
+use step_machine::journal::{Append, Reply};
+use step_machine::{Cause, Journal, JournalError, MemoryJournal, StepContext, Workflow};
+
+use crate::support::{Trouble, as_in, give_way};
+
+#[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
+#[workflow(parallel)]
+enum Pair {
+    Left,
+    Right,
+}
+
+/// Does not take the failure of a step, nor what comes after it.
+#[derive(Clone, Default)]
+struct Refusing {
+    kept: Arc<MemoryJournal>,
+    has_failed: Arc<AtomicBool>,
+}
+
+impl Journal for Refusing {
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        let is_failure = |kind: &Kind| matches!(kind, Kind::StepEnd(end) if end.error.is_some());
+        if !append.events.iter().any(|event| is_failure(&event.kind)) && !self.has_failed.load(Ordering::Acquire) {
+            return self.kept.append(append);
+        }
+        self.has_failed.store(true, Ordering::Release);
+        let run = append.lease.run.clone();
+        Reply::ready(Err(JournalError::Write { run, source: "the disk is full".into() }))
+    }
+
+    as_in!(kept);
+}
+
+/// `left` fails once `right` has begun, which ends once the journal has failed and the verdict on `left` is in.
+struct OneAfterTheOther {
+    journal: Refusing,
+    has_begun: AtomicBool,
+}
+
+impl PairHandler for OneAfterTheOther {
+    type Error = Trouble;
+
+    async fn left(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        while !self.has_begun.load(Ordering::Acquire) {
+            give_way().await;
+        }
+        Err(Trouble::Network)
+    }
+
+    async fn right(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        self.has_begun.store(true, Ordering::Release);
+        while !self.journal.has_failed.load(Ordering::Acquire) {
+            give_way().await;
+        }
+        for _ in 0..10 {
+            give_way().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_failure_of_the_journal_does_not_hide_behind_that_of_a_step_beside_it() {
+    let journal = Refusing::default();
+    let handler = OneAfterTheOther { journal: journal.clone(), has_begun: AtomicBool::new(false) };
+    let failure = Pair::run(&handler).journal(journal).await.unwrap_err();
+    assert!(handler.has_begun.into_inner());
+    assert_eq!(failure.step(), Some(Pair::Left));
+    assert!(matches!(failure.cause(), Cause::Error(Trouble::Network)), "{failure:?}");
+    let Some(JournalError::Write { source, .. }) = failure.journal_error() else { panic!("{failure:?}") };
+    assert_eq!(source.to_string(), "the disk is full");
+    assert!(failure.context().record().journal.as_ref().is_some_and(|told| told.contains("the disk is full")));
+}
