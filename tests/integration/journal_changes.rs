@@ -148,6 +148,18 @@ mod ruled {
     }
 }
 
+/// How a run goes on whose rules have changed.
+const RULED: [&str; 8] = [
+    "run_resume",
+    "step_start test #2",
+    "step_retry test #2 in 0ns after network",
+    "step_start test #3",
+    "step_end test skipped #3, failed: network",
+    "step_start publish",
+    "step_end publish completed",
+    "run_end completed, warnings: 1",
+];
+
 #[test]
 fn rules_may_change() {
     use ruled::ruled::{Build, Fetch, Publish, Test};
@@ -157,19 +169,7 @@ fn rules_may_change() {
     let run = run.step_retry(Test, refuse).step(Publish, ok).unwrap();
     let report = run.finish().unwrap();
     assert_eq!(report.state().step("build").unwrap().status(), StepStatus::Completed);
-    assert_eq!(
-        journal.lines("r")[8..],
-        [
-            "run_resume",
-            "step_start test #2",
-            "step_retry test #2 in 0ns after network",
-            "step_start test #3",
-            "step_end test skipped #3, failed: network",
-            "step_start publish",
-            "step_end publish completed",
-            "run_end completed, warnings: 1",
-        ]
-    );
+    assert_eq!(journal.lines("r")[8..], RULED);
 }
 
 mod lost {

@@ -192,17 +192,5 @@ async fn rules_may_change() {
     let (asked, journal) = goes_on(|asked| ruled::Ruled::run(Arc::new(asked))).await;
     // Not critical any more, and tried twice by a rule that is new.
     assert_eq!(asked, ["test #2", "test #3", "publish #1"]);
-    assert_eq!(
-        journal.lines("r")[8..],
-        [
-            "run_resume",
-            "step_start test #2",
-            "step_retry test #2 in 0ns after network",
-            "step_start test #3",
-            "step_end test skipped #3, failed: network",
-            "step_start publish",
-            "step_end publish completed",
-            "run_end completed, warnings: 1",
-        ]
-    );
+    assert_eq!(journal.lines("r")[8..], RULED);
 }

@@ -10,7 +10,7 @@ use proptest::test_runner::TestCaseResult;
 use super::model::Model;
 use super::moves::{Class, Move, run_start};
 use super::{RUN, STARTED};
-use crate::event::{EVENT_VERSION, Event, Kind};
+use crate::event::{EVENT_VERSION, Event, Kind, RunStatus};
 use crate::policy::{OnFailure, Retry};
 use crate::state::{IllegalReason, RunState};
 use crate::workflow::{Plan, StepInfo};
@@ -105,7 +105,8 @@ impl Walk {
 
     /// Some move that the model allows.
     pub(super) fn legal(&self, random: &mut Rng) -> Option<Move> {
-        if self.model.is_over() {
+        // What completed may do some of it again.
+        if self.model.is_over() && (self.model.run == RunStatus::RolledBack || random.u8(..4) > 0) {
             return None;
         }
         // In every state some class has a legal move, if only a resumption.

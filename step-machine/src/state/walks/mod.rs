@@ -307,6 +307,7 @@ fn out_of_place(walk: &Walk, event: Event) -> Vec<(Event, IllegalReason)> {
 fn the_walks_go_everywhere() {
     let mut runner = TestRunner::deterministic();
     let (mut types, mut statuses, mut reasons) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let mut ran_again = HashSet::new();
     for _ in 0..60 {
         let script = scripts().new_tree(&mut runner).unwrap().current();
         let mut walk = Walk::begin(script.plan, script.forward);
@@ -316,6 +317,9 @@ fn the_walks_go_everywhere() {
                 reasons.extend(refused.iter().map(std::mem::discriminant));
             }
             let Some(next) = walk.legal(&mut random) else { break };
+            if matches!(next, Move::Again { .. }) {
+                ran_again.insert(walk.state.status());
+            }
             walk.make(&next, &mut random).unwrap();
             statuses.insert(walk.state.status());
         }
@@ -323,6 +327,8 @@ fn the_walks_go_everywhere() {
     }
     assert_eq!(types.len(), 16, "{types:?}");
     assert_eq!(statuses.len(), 7, "{statuses:?}");
+    use RunStatus::{Cancelled, Completed, Failed, Running};
+    assert_eq!(ran_again, HashSet::from([Running, Failed, Cancelled, Completed]));
     // All but those of a first event, of the header and of a plan that is none, which have tests of their own.
     assert_eq!(reasons.len(), 12, "{reasons:?}");
 }

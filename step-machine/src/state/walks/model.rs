@@ -90,6 +90,12 @@ impl Model {
         0..self.lives.len()
     }
 
+    /// The steps that run again where `from` does, but for one.
+    pub(super) fn again(&self, from: usize, without: Option<usize>) -> impl Iterator<Item = usize> {
+        let runs_again = move |at: &usize| *at == from || self.builds_on(*at, from);
+        self.all().filter(runs_again).filter(move |at| Some(*at) != without && self.lives[*at].is_reached())
+    }
+
     /// The step that stopped the run: one that failed, or else one that was cancelled.
     pub(super) fn stopper(&self) -> Option<usize> {
         let stopped = |status| self.all().find(|&at| self.lives[at].stopped == Some(status));
@@ -108,6 +114,12 @@ impl Model {
             Move::Unknown | Move::StartAgain => {}
             Move::EndRun(status) => self.run = *status,
             Move::Resume { rollback, edit } => self.resume(*rollback, edit.as_ref()),
+            Move::Again { from, without } => {
+                for at in self.again(*from, *without).collect::<Vec<_>>() {
+                    self.lives[at].begin_anew();
+                }
+                self.resume(false, None);
+            }
             Move::Step(at, act) => {
                 if matches!(act, Act::UndoStart { .. } | Act::UndoEnd(_)) {
                     self.run = RunStatus::RollingBack;
@@ -223,9 +235,25 @@ impl Life {
         self.fraction = sum / f64::from(u8::try_from(self.tasks.len()).unwrap());
     }
 
-    fn resume(&mut self, rollback: bool) {
+    fn begin_anew(&mut self) {
+        self.cut_off();
+        self.status = StepStatus::Pending;
+        self.waiting = false;
+        self.tasks.clear();
+        self.fraction = 0.0;
+        self.stopped = None;
+        self.warned = false;
+    }
+
+    /// Where its last attempt is not known to have ended, the next one is told.
+    fn cut_off(&mut self) {
         let running = self.status == StepStatus::Running;
         self.interrupted |= (running && !self.waiting) || self.status == StepStatus::Cancelled;
+    }
+
+    fn resume(&mut self, rollback: bool) {
+        let running = self.status == StepStatus::Running;
+        self.cut_off();
         self.waiting = false;
         if self.undo == Undo::Running {
             self.undo = Undo::Ended(UndoStatus::UndoFailed);

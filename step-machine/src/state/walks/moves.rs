@@ -24,6 +24,11 @@ pub(super) enum Move {
         rollback: bool,
         edit: Option<Edit>,
     },
+    /// A resumption from which on the step `from`, and all that comes after it, runs again; without one of them.
+    Again {
+        from: usize,
+        without: Option<usize>,
+    },
     EndRun(RunStatus),
     /// An event of a type from the future.
     Unknown,
@@ -93,7 +98,14 @@ impl Class {
                 let edits = Edit::all(model, random).into_iter();
                 let rollback = random.u8(..16) == 0;
                 let edited = edits.map(|edit| Move::Resume { rollback, edit: Some(edit) });
-                plain.into_iter().chain(edited).chain([Move::StartAgain]).collect()
+                // Rarer while the run goes on, as it takes so much back.
+                let from = model.all().filter(|_| model.run == RunStatus::Completed || random.u8(..8) == 0);
+                let again = from.flat_map(|from| {
+                    let without = model.all().map(Some).chain([None; 4]);
+                    without.map(move |without| Move::Again { from, without })
+                });
+                let again: Vec<_> = again.collect();
+                plain.into_iter().chain(edited).chain([Move::StartAgain]).chain(again).collect()
             }
             _ => {
                 let acts = |at| self.acts(model, at, random).into_iter().map(move |act| Move::Step(at, act));
@@ -169,7 +181,7 @@ impl Move {
         match self {
             Self::Resume { rollback, .. } => *rollback,
             Self::Step(_, act) => undo(act),
-            Self::StartAgain | Self::EndRun(_) | Self::Unknown => false,
+            Self::StartAgain | Self::Again { .. } | Self::EndRun(_) | Self::Unknown => false,
         }
     }
 
@@ -185,6 +197,12 @@ impl Move {
                 rollback: *rollback,
                 plan: edit.as_ref().map(|edit| edit.edited(&model.plan).0.into()),
                 again: Vec::new(),
+                parent_attempt: None,
+            }),
+            Self::Again { from, without } => Kind::RunResume(RunResume {
+                rollback: false,
+                plan: None,
+                again: model.again(*from, *without).map(|at| StepRef::new(model.id(at))).collect(),
                 parent_attempt: None,
             }),
             Self::EndRun(status) => Kind::RunEnd(Box::new(RunEnd {

@@ -25,6 +25,7 @@ impl Model {
             Move::Unknown => Ok(()),
             Move::StartAgain => Err(vec![IllegalReason::AlreadyStarted]),
             Move::Resume { rollback, edit } => self.judge_resume(*rollback, edit.as_ref()),
+            Move::Again { from, without } => self.judge_again(*from, *without),
             Move::EndRun(status) => self.judge_end(*status),
             Move::Step(at, act) => self.judge_act(*at, *act),
         }
@@ -34,6 +35,18 @@ impl Model {
         let allowed = !self.is_over() && (rollback || !self.is_backward());
         ensure(allowed, IllegalReason::Run { status: self.run })?;
         edit.map_or(Ok(()), |edit| edit.judge(self))
+    }
+
+    /// Also a completed run may do some of it again, but not one step without those that come after it.
+    fn judge_again(&self, from: usize, without: Option<usize>) -> Verdict {
+        let again: Vec<usize> = self.again(from, without).collect();
+        if again.is_empty() {
+            return self.judge_resume(false, None);
+        }
+        ensure(self.run != RunStatus::RolledBack && !self.is_backward(), IllegalReason::Run { status: self.run })?;
+        let left = without.filter(|left| self.lives[*left].is_reached());
+        let left = left.filter(|left| again.iter().any(|at| self.builds_on(*left, *at)));
+        left.map_or(Ok(()), |left| Err(vec![IllegalReason::Unfinished { step: self.id(left) }]))
     }
 
     fn judge_end(&self, status: RunStatus) -> Verdict {

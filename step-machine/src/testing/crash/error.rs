@@ -58,7 +58,7 @@ pub enum Crashing {
     Journal(#[from] JournalError),
 }
 
-/// What [`crash_everywhere`] went through.
+/// What [`crash_everywhere`](super::crash_everywhere) went through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Crashed {
@@ -72,7 +72,7 @@ impl Crashed {
     }
 }
 
-/// Why [`crash_everywhere`] did not come to its end.
+/// Why [`crash_everywhere`](super::crash_everywhere) did not come to its end.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CrashError {
