@@ -98,6 +98,9 @@ pub enum KeepError {
     #[cfg(not(feature = "postgres"))]
     #[error("this build keeps runs in files only; for a journal in PostgreSQL, `cargo run --features postgres`")]
     NoServer,
+    /// A URL that names no database which is known.
+    #[error("a journal is a file, `none`, or a database as in `postgres://user@host/database`")]
+    NoPlace,
     /// There is no journal to look into.
     #[error("--resume needs the journal that the run was kept in, and --journal none says that there is none")]
     NoJournal,
@@ -138,7 +141,7 @@ impl KeepError {
         if matches!(self, Self::NoServer) {
             return true;
         }
-        matches!(self, Self::NoJournal | Self::NoLog | Self::Nothing { .. } | Self::Several { .. })
+        matches!(self, Self::NoPlace | Self::NoJournal | Self::NoLog | Self::Nothing { .. } | Self::Several { .. })
     }
 }
 

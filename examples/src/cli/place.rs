@@ -20,6 +20,8 @@ pub(super) enum Place {
     File(PathBuf),
     /// A URL, which may have a password in it.
     Server(String),
+    /// A URL of something else, which may have one too.
+    Unknown,
 }
 
 impl From<OsString> for Place {
@@ -28,6 +30,7 @@ impl From<OsString> for Place {
         match text.to_str() {
             Some("none") => Self::Nothing,
             Some(text) if is_url(&text) => Self::Server(text.to_owned()),
+            Some(text) if text.split_once("://").is_some_and(|(scheme, _)| is_scheme(scheme)) => Self::Unknown,
             _ => Self::File(text.into()),
         }
     }
@@ -40,6 +43,7 @@ impl fmt::Display for Place {
             Self::Nothing => f.write_str("none"),
             Self::File(path) => write!(f, "{}", path.display()),
             Self::Server(url) => f.write_str(&without_password(url)),
+            Self::Unknown => f.write_str("***"),
         }
     }
 }
@@ -60,6 +64,7 @@ impl Place {
                 let options = SqliteJournal::options().accept_damaged_log(accept_damaged_log);
                 Ok(Some(Arc::new(options.open(path)?)))
             }
+            Self::Unknown => Err(KeepError::NoPlace),
             Self::Server(_) if accept_damaged_log => Err(KeepError::NoLog),
             Self::Server(url) => on_server(url).map(Some),
         }
@@ -119,6 +124,13 @@ fn host() -> String {
 fn without_password(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let (user, rest) = rest.split_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    // An `@` in a password that is not written as `%40` cuts it in two.
+    let is_cut = user.is_some_and(|user| {
+        user.split(':').next().is_some_and(|name| name.contains(['/', '?', '='])) || user.contains("password=")
+    });
+    if is_cut || rest.contains('@') {
+        return format!("{scheme}://***");
+    }
     let user = user.map(|user| user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:***")));
     let user = user.map(|user| format!("{user}@")).unwrap_or_default();
     let Some((place, parameters)) = rest.split_once('?') else { return format!("{scheme}://{user}{rest}") };
@@ -127,6 +139,10 @@ fn without_password(url: &str) -> String {
         _ => parameter.to_owned(),
     });
     format!("{scheme}://{user}{place}?{}", shown.collect::<Vec<_>>().join("&"))
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_harmless(name: &str) -> bool {
@@ -145,6 +161,11 @@ mod tests {
             ("postgresql://anna:geheim@host/runs", "postgresql://anna:***@host/runs"),
             ("postgres://anna:ge/h?e:im@host/runs", "postgres://anna:***@host/runs"),
             ("postgres://host/runs?user=anna&password=geheim", "postgres://host/runs?user=anna&password=***"),
+            ("postgres://anna:ge@heim@host/runs", "postgres://***"),
+            ("postgres://host?password=ge@heim", "postgres://***"),
+            ("postgres://host:5432?password=ge@heim", "postgres://***"),
+            ("Postgres://anna:geheim@host/runs", "***"),
+            ("postgress://anna:geheim@host/runs", "***"),
             (
                 "postgres://host/runs?%70assword=geheim&sslmode=require",
                 "postgres://host/runs?%70assword=***&sslmode=require",

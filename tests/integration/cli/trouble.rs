@@ -44,6 +44,14 @@ fn without_a_journal_it_says_how_to_name_one() {
 }
 
 #[test]
+fn a_url_of_something_else_is_not_repeated() {
+    for url in ["postgress://anna:geheim@host/runs", "Postgres://anna:geheim@host/runs"] {
+        let text = "a journal is a file, or a database as in `postgres://user@host/database`";
+        fails(&Screen::of(command(url, &["runs"])), 2, text);
+    }
+}
+
+#[test]
 fn the_option_counts_before_the_variable() {
     let desk = desk();
     let journal = desk.path();

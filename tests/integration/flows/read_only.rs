@@ -58,7 +58,8 @@ impl Guest {
         // The guest need not get to where it was built.
         let here = self.path(program.file_name().unwrap().to_str().unwrap());
         if program.is_absolute() && !here.exists() {
-            fs::copy(program, &here).unwrap();
+            // By another process: one that is forked here meanwhile would hold it open to write, and then it cannot be run.
+            assert!(Command::new("cp").arg(program).arg(&here).status().unwrap().success());
         }
         let mut command = Command::new(if program.is_absolute() { &here } else { program });
         command.args(arguments).current_dir(self.home.path()).stdin(Stdio::null());

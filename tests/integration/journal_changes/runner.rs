@@ -6,7 +6,7 @@ use step_machine::event::StepStatus;
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{Cause, JournalError, PlanChange, StepContext, Workflow};
 
-use super::{added, built, inserted, lost, renamed, reordered, ruled, upside_down};
+use super::{RULED, added, built, inserted, lost, renamed, reordered, ruled, upside_down};
 use crate::support::{Recorded, TextJournal, Trouble};
 
 /// A handler that writes down what it is asked.

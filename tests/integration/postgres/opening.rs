@@ -54,6 +54,16 @@ fn tables_of_somebody_else_are_left_as_they_are() {
 }
 
 #[test]
+fn a_password_that_is_cut_in_two_is_not_shown() {
+    for url in ["postgres://anna:ge@heim@127.0.0.1:1/runs", "postgres://127.0.0.1:1?password=ge@heim"] {
+        let (journal, advice, source) = unusable(PostgresJournal::open(url).wait());
+        assert_eq!(journal, "in PostgreSQL", "{source}");
+        assert_eq!(advice, "write an `@` in a name or password as `%40`");
+        assert_eq!(source, "the URL has an `@` too many");
+    }
+}
+
+#[test]
 fn an_error_says_what_to_do() {
     let url = Place::new().url;
     let refused = |url: &str| {

@@ -50,6 +50,12 @@ impl Store {
             }
             return Self::server(name, place.schema.as_deref());
         }
+        if name.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+            // Not repeated: it may have a password in it.
+            return Err(Trouble::Usage(
+                "a journal is a file, or a database as in `postgres://user@host/database`".to_owned(),
+            ));
+        }
         if place.schema.is_some() {
             return Err(Trouble::Usage(
                 "`--schema` is for a journal in PostgreSQL; leave it out for a file".to_owned(),

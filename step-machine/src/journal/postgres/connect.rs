@@ -64,6 +64,10 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("step-machine");
         }
+        if is_cut_at_the_wrong_place(&config) {
+            // A part of the password stands in what would be shown.
+            return fail("write an `@` in a name or password as `%40`", "the URL has an `@` too many".into());
+        }
         let name = name(&config, options.schema.as_deref());
         let connector = match options.connector {
             Some(connector) => Arc::from(connector),
@@ -115,6 +119,15 @@ impl Connect for Target {
             Ok((client, task))
         })
     }
+}
+
+/// Whether the user or the host has what comes from an `@` within the password, as the client cuts at the first one.
+fn is_cut_at_the_wrong_place(config: &Config) -> bool {
+    let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+    let has_parameters = |password: &[u8]| password.windows(9).any(|part| part == b"password=");
+    config.get_user().is_some_and(|user| user.contains(['/', '?', '=']))
+        || config.get_password().is_some_and(has_parameters)
+        || config.get_hosts().iter().any(is_odd)
 }
 
 /// An identifier of any characters.

@@ -110,7 +110,17 @@ fn with_its_log(path: &Path, options: &SqliteOptions) -> Result<(Connection, Opt
 }
 
 pub(super) fn look(path: &Path, flags: OpenFlags, options: &SqliteOptions) -> Result<Connection, JournalError> {
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
+    look_as(path, path, flags, options)
+}
+
+/// Opens a file that SQLite has another name for.
+pub(super) fn look_as(
+    path: &Path,
+    name: &Path,
+    flags: OpenFlags,
+    options: &SqliteOptions,
+) -> Result<Connection, JournalError> {
+    let connection = Connection::open_with_flags(name, flags).map_err(|error| store(path, error))?;
     connection.busy_timeout(options.busy_timeout).map_err(|error| store(path, error))?;
     connection.pragma_update(None, "cell_size_check", true).map_err(|error| store(path, error))?;
     Ok(connection)

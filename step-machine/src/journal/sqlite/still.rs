@@ -31,7 +31,7 @@ impl Still {
 pub(super) fn open(database: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
     let uri = immutable(&database.to_string_lossy());
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    connect::look(Path::new(&uri), flags, options)
+    connect::look_as(database, Path::new(&uri), flags, options)
 }
 
 /// Whether it may not be written to from here. It is asked by SQLite, which keeps the locks that this process may have on it.

@@ -327,8 +327,8 @@ fn the_walks_go_everywhere() {
     }
     assert_eq!(types.len(), 16, "{types:?}");
     assert_eq!(statuses.len(), 7, "{statuses:?}");
-    use RunStatus::{Cancelled, Completed, Failed, Running};
-    assert_eq!(ran_again, HashSet::from([Running, Failed, Cancelled, Completed]));
+    let forward = [RunStatus::Running, RunStatus::Failed, RunStatus::Cancelled, RunStatus::Completed];
+    assert_eq!(ran_again, HashSet::from(forward));
     // All but those of a first event, of the header and of a plan that is none, which have tests of their own.
     assert_eq!(reasons.len(), 12, "{reasons:?}");
 }
