@@ -10,7 +10,7 @@ mod launch;
 mod server;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -100,13 +100,22 @@ type Answer = Result<String, String>;
 
 /// A secret that nobody can guess.
 pub fn new_token() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    // The one source of the operating system's randomness that the standard library has.
-    let word = || RandomState::new().hash_one("token");
-    format!("{:016x}{:016x}", word(), word())
+    format!("{:016x}{:016x}", random(), random())
 }
 
 /// A port of this machine that nobody listens on.
 pub fn free_port() -> io::Result<u16> {
-    Ok(std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    let bound = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    // Below those that the system gives to connections: one of these may be gone before it is used.
+    let drawn = (0..50).map(|_| u16::try_from(10_000 + random() % 22_000).unwrap_or_default());
+    match drawn.map(bound).find_map(Result::ok) {
+        Some(listener) => Ok(listener.local_addr()?.port()),
+        None => Ok(bound(0)?.local_addr()?.port()),
+    }
+}
+
+/// The one source of the operating system's randomness that the standard library has.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one("random")
 }
