@@ -4,8 +4,6 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::Machine;
-#[expect(unused_imports, reason = "the documentation names it")]
-use crate::failure::Cause;
 use crate::failure::StepError;
 use crate::journal::JournalError;
 use crate::opening::{Found, Opening, Start, Way};
@@ -55,13 +53,11 @@ impl<W: Workflow> MachineBuilder<W> {
     pub fn begin(self) -> Result<Machine<W, W::Start>, JournalError> {
         Ok(Machine::new(self.open(Way::Forward)?))
     }
-}
 
-impl<W: Workflow> MachineBuilder<W> {
     /// Takes back what the run of this id did, in a process that does not have its [`Failure`]: goes on with a rollback
     /// that was cut off or is stuck, or begins one where the run failed, was cancelled or was left where it was.
     ///
-    /// What comes back says what stopped the run, of which only the record is left ([`Cause::Earlier`]). Its
+    /// What comes back says what stopped the run, of which only the record is left ([`Cause::Earlier`](crate::Cause::Earlier)). Its
     /// [`rollback`](Failure::rollback) undoes what is not undone yet, and [`skip_undo`](Failure::skip_undo) leaves one
     /// out. Whether that is called or not, the run goes only backwards from here on.
     ///
