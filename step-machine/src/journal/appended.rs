@@ -12,7 +12,7 @@ pub(super) struct Appended {
     pub(super) lease: Lease,
     pub(super) first: u64,
     pub(super) last: u64,
-    pub(super) body: Vec<u8>,
+    pub(super) body: String,
     /// When something was last heard of the run, where anything was.
     pub(super) at_us: Option<i64>,
     pub(super) percentage: Option<f64>,
@@ -48,7 +48,7 @@ impl Appended {
         let Append { lease, events, release, .. } = append;
         let (body, fault) = match encode(&lease.run, events) {
             Ok(body) => (body, gap(lease, events)),
-            Err(error) => (Vec::new(), Some(write(&lease.run, error))),
+            Err(error) => (String::new(), Some(write(&lease.run, error))),
         };
         let last = events.last();
         let progress = events.iter().rev().find_map(|event| event.progress.as_ref());

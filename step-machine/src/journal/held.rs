@@ -138,7 +138,7 @@ pub(super) struct Pending {
     pub(super) at_us: i64,
     pub(super) percentage: f64,
     pub(super) phase: Option<String>,
-    pub(super) body: Vec<u8>,
+    pub(super) body: String,
     pub(super) changes: Option<Box<Changes>>,
 }
 
@@ -149,13 +149,13 @@ impl Pending {
     }
 
     /// Whether what the lease of this key and epoch brings may be put into it, where a row has so many bytes at most.
-    pub(super) fn has_room(&self, lease: (i64, u64), more: &[u8], most: usize) -> bool {
+    pub(super) fn has_room(&self, lease: (i64, u64), more: &str, most: usize) -> bool {
         (self.key, self.epoch) == lease && self.body.len() + more.len() <= most
     }
 
     /// The checksum of the row; `None` where there are no events.
     pub(super) fn checksum(&self) -> Option<u32> {
-        let row = Row { first_seq: self.first, last_seq: self.last, epoch: self.epoch, body: &self.body };
+        let row = Row { first_seq: self.first, last_seq: self.last, epoch: self.epoch, body: self.body.as_bytes() };
         (self.first > 0).then(|| row.checksum(&self.run))
     }
 

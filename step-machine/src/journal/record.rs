@@ -13,7 +13,7 @@ use crate::run_id::RunId;
 
 /// The events as a JSON array. Each has the workflow of the one before it, and the run of the row, unless it says
 /// otherwise; so two such arrays of one run can be put together.
-pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<String, serde_json::Error> {
     let mut body = Vec::with_capacity(384 * events.len() + 2);
     let mut workflow = None;
     body.push(b'[');
@@ -26,14 +26,14 @@ pub(super) fn encode(run: &RunId, events: &[Event]) -> Result<Vec<u8>, serde_jso
         workflow = Some(event.workflow.as_ref());
     }
     body.push(b']');
-    Ok(body)
+    String::from_utf8(body).map_err(serde::ser::Error::custom)
 }
 
 /// Puts the array `more` behind the array `body`.
-pub(super) fn join(body: &mut Vec<u8>, more: &[u8]) {
+pub(super) fn join(body: &mut String, more: &str) {
     body.pop();
-    body.push(b',');
-    body.extend_from_slice(more.get(1..).unwrap_or_default());
+    body.push(',');
+    body.push_str(more.get(1..).unwrap_or_default());
 }
 
 /// A row as it stands in the table.
@@ -49,9 +49,9 @@ impl Row<'_> {
     pub(super) fn checksum(&self, run: &str) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(run.as_bytes());
-        for number in [self.first_seq, self.last_seq, self.epoch] {
-            hasher.update(&number.to_le_bytes());
-        }
+        // At once: what is shorter than 64 bytes is hashed by tables.
+        let numbers = [self.first_seq, self.last_seq, self.epoch].map(u64::to_le_bytes);
+        hasher.update(numbers.as_flattened());
         hasher.update(self.body);
         hasher.finalize()
     }

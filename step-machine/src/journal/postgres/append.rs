@@ -153,7 +153,7 @@ struct Rows<'a> {
     percentage: Vec<f64>,
     phase: Vec<Option<Cow<'a, str>>>,
     checksum: Vec<i64>,
-    body: Vec<Cow<'a, str>>,
+    body: Vec<&'a str>,
 }
 
 impl<'a> Rows<'a> {
@@ -176,8 +176,7 @@ impl<'a> Rows<'a> {
         self.percentage.push(row.percentage);
         self.phase.push(row.phase.as_deref().map(clean));
         self.checksum.push(row.checksum().unwrap_or(0).into());
-        // JSON is UTF-8.
-        self.body.push(String::from_utf8_lossy(&row.body));
+        self.body.push(&row.body);
     }
 
     fn params(&self) -> [Param<'_>; 8] {

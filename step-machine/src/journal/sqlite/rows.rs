@@ -91,7 +91,7 @@ impl Rows {
 }
 
 impl Open {
-    fn has_room(&self, lease: (i64, u64), more: &[u8]) -> bool {
+    fn has_room(&self, lease: (i64, u64), more: &str) -> bool {
         self.row.has_room(lease, more, FULL_BODY)
     }
 
@@ -101,7 +101,7 @@ impl Open {
         self.row.merge(later);
         let mut update = connection.prepare_cached(
             "UPDATE record SET last_seq = ?2, at_us = ?3, percentage = ?4, phase = ?5, checksum = ?6,
-            body = CAST(?7 AS TEXT) WHERE id = ?1 AND run = ?8 AND epoch = (SELECT epoch FROM run WHERE key = ?8)",
+            body = ?7 WHERE id = ?1 AND run = ?8 AND epoch = (SELECT epoch FROM run WHERE key = ?8)",
         )?;
         let Pending { key, last, at_us, percentage, phase, body, .. } = &self.row;
         let values = params![self.id, last, at_us, percentage, phase, self.row.checksum(), body, key];
@@ -114,7 +114,7 @@ impl Open {
 fn insert(connection: &Connection, row: &Pending) -> Result<i64, Error> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO record (run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, CAST(?9 AS TEXT))",
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     let Pending { key, epoch, first, last, at_us, percentage, phase, body, .. } = row;
     insert.insert(params![key, first, last, epoch, at_us, percentage, phase, row.checksum(), body])
