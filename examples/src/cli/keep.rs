@@ -152,7 +152,7 @@ fn listed(runs: &[String]) -> String {
 impl KeepArgs {
     /// Opens the journal and finds the run that is to go on. `crash` makes the process die on its way.
     pub(super) fn open(&self, work: &Work<'_>, crash: Option<Crash>) -> Result<Kept, KeepError> {
-        let place = self.journal.clone().unwrap_or_else(|| Place::File(work.folder.join(FILE)));
+        let place = self.place().cloned().unwrap_or_else(|| Place::File(work.folder.join(FILE)));
         let mut kept = Kept {
             id: self.id.clone(),
             earlier: None,
@@ -175,11 +175,16 @@ impl KeepArgs {
         Ok(kept)
     }
 
+    /// What is named; a variable that is empty names nothing.
+    fn place(&self) -> Option<&Place> {
+        self.journal.as_ref().filter(|place| **place != Place::File(PathBuf::new()))
+    }
+
     fn journal(&self, place: &Place, folder: &Path) -> Result<Option<Arc<dyn Journal>>, KeepError> {
         if *place == Place::Nothing && self.resume.is_some() {
             return Err(KeepError::NoJournal);
         }
-        if self.resume.is_none() && self.journal.is_none() {
+        if self.resume.is_none() && self.place().is_none() {
             let failed = |source| KeepError::Folder { folder: folder.to_owned(), source };
             fs::create_dir_all(folder).map_err(failed)?;
         }
@@ -187,7 +192,7 @@ impl KeepArgs {
     }
 
     fn again(&self, work: &Work<'_>) -> String {
-        let Some(place) = &self.journal else { return (work.again)("--resume {run}") };
+        let Some(place) = self.place() else { return (work.again)("--resume {run}") };
         place.built((work.again)(&format!("--resume {{run}}{}", place.option())))
     }
 }

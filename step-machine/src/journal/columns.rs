@@ -92,7 +92,8 @@ impl Reading {
 
     fn json<T: DeserializeOwned + Default, E: Error>(&mut self, name: &str, text: Result<String, E>) -> T {
         let text = self.column(name, text);
-        if text.is_empty() { T::default() } else { self.column(name, serde_json::from_str(&text)) }
+        // Where there is no text, why is known already.
+        self.column(name, serde_json::from_str(&text))
     }
 
     /// A run is to be looked at where its status cannot be read, and so is no run that has ended.

@@ -116,5 +116,7 @@ pub(super) fn micros(time: SystemTime) -> i64 {
 }
 
 pub(super) fn from_micros(micros: i64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    // Later than any event, and still a time on each system.
+    const LATEST: u64 = 400_000_000_000_000_000;
+    SystemTime::UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0).min(LATEST))
 }

@@ -125,6 +125,12 @@ fn without_a_journal_nothing_is_kept() {
     let user = User::new();
     assert_eq!(user.provision(&["--journal", "none"]).code, Some(0));
     assert!(!user.path("runs.db").exists());
+    // A variable that is empty is none.
+    let mut command = user.command("provision", &[]);
+    command.env("STEP_MACHINE_JOURNAL", "");
+    let screen = Screen::of(command);
+    assert_eq!(screen.code, Some(0), "{screen}");
+    assert!(user.path("runs.db").exists());
 }
 
 #[test]

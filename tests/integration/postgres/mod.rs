@@ -86,6 +86,29 @@ impl Drop for Database {
 }
 
 /// What a server says to some statements, on a connection as any other program has it.
+/// A role that goes with the test.
+struct Role<'a> {
+    place: &'a Place,
+    name: String,
+    /// The address for it.
+    url: String,
+}
+
+impl<'a> Role<'a> {
+    fn new(place: &'a Place, name: &str, can: &str) -> Self {
+        let name = format!("{name} {}", place.schema);
+        try_sql(&place.url, &format!("CREATE ROLE \"{name}\" {can}")).unwrap();
+        let url = place.url.replace("step@", &format!("{}@", name.replace(' ', "%20")));
+        Self { place, name, url }
+    }
+}
+
+impl Drop for Role<'_> {
+    fn drop(&mut self) {
+        let _ = try_sql(&self.place.url, &format!("DROP OWNED BY \"{0}\"; DROP ROLE \"{0}\"", self.name));
+    }
+}
+
 fn try_sql(url: &str, statements: &str) -> Result<Vec<String>, Error> {
     let text = |row: &SimpleQueryRow| {
         let values: Vec<_> = (0..row.len()).map(|at| row.get(at).unwrap_or("-").to_owned()).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use step_machine::journal::{Claim, RunQuery};
 use step_machine::{Journal, JournalError, PostgresJournal};
 
-use super::{Place, append, claim, try_sql};
+use super::{Place, Role, append, claim, try_sql};
 use crate::sqlite::{event, events};
 
 /// Where the journal is, what to do, and what the server said.
@@ -89,10 +89,9 @@ fn an_error_says_what_to_do() {
 #[test]
 fn who_may_make_no_tables_is_told_so_and_may_use_those_that_are_there() {
     let place = Place::new();
-    let poor = format!("poor {}", place.schema);
-    try_sql(&place.url, &format!("CREATE ROLE \"{poor}\" LOGIN")).unwrap();
-    let url = place.url.replace("step@", &format!("{}@", poor.replace(' ', "%20")));
-    let open = || PostgresJournal::options().schema(&place.schema).open(&url).wait();
+    let role = Role::new(&place, "poor", "LOGIN");
+    let poor = &role.name;
+    let open = || PostgresJournal::options().schema(&place.schema).open(&role.url).wait();
     let (_, advice, _) = unusable(open());
     assert!(advice.starts_with("the user may not do this: let one who may create tables open it once"), "{advice}");
 

@@ -7,7 +7,7 @@ use step_machine::event::{Event, RunStatus, StepStatus};
 use step_machine::{Cause, Failure, Journal, JournalError, PostgresJournal, RunState, StepState};
 
 use super::server::Server;
-use super::{Place, try_sql};
+use super::{Place, Role, try_sql};
 use crate::gated::{Gate, Release, STEPS};
 use crate::support::{Recorded, Trouble, lines};
 
@@ -149,10 +149,8 @@ async fn a_run_whose_owner_lives_and_lost_its_session_is_claimed_by_others_and_l
     let place = Place::new();
     let other = place.open();
     // One who cannot begin a session anew once its own is ended; what it writes by is left to it.
-    let role = format!("lost {}", place.schema);
-    try_sql(&place.url, &format!("CREATE ROLE \"{role}\" LOGIN SUPERUSER")).unwrap();
-    let url = place.url.replace("step@", &format!("{}@", role.replace(' ', "%20")));
-    let journal = open(&Place { url, ..place.clone() }, Duration::from_secs(30));
+    let role = Role::new(&place, "lost", "LOGIN SUPERUSER");
+    let journal = open(&Place { url: role.url.clone(), ..place.clone() }, Duration::from_secs(30));
     let gate = Gate::in_step("fetch");
     let run = Release::run(&gate).start("r").journal(journal.clone());
     let mut run = std::pin::pin!(run.into_future());
@@ -163,11 +161,11 @@ async fn a_run_whose_owner_lives_and_lost_its_session_is_claimed_by_others_and_l
     let resume = || Release::run(&gate).resume("r").journal(other.clone());
     let refused = resume().await.unwrap_err();
     assert!(matches!(refused.cause(), Cause::Journal(JournalError::Owned { .. })), "{refused:?}");
-    try_sql(&place.url, &format!("ALTER ROLE \"{role}\" NOLOGIN")).unwrap();
+    try_sql(&place.url, &format!("ALTER ROLE \"{}\" NOLOGIN", role.name)).unwrap();
     let end = "SELECT pg_terminate_backend(pg_locks.pid, 5000) FROM pg_locks JOIN owner
         ON ((classid::bigint << 32) | objid::bigint) = owner.key AND locktype = 'advisory'
         JOIN pg_stat_activity ON pg_stat_activity.pid = pg_locks.pid WHERE usename = ";
-    assert_eq!(place.rows(&format!("{end}'{role}'")), ["t"]);
+    assert_eq!(place.rows(&format!("{end}'{}'", role.name)), ["t"]);
 
     // By no force.
     let fresh = Gate::default();

@@ -129,6 +129,7 @@ fn what_is_missing_or_changed_in_rows_that_were_added_to_is_named() {
 fn a_run_whose_own_row_is_damaged_hides_no_other() {
     for (change, expected) in [
         ("labels = '{'", "its labels: EOF while parsing an object at line 1 column 1"),
+        ("labels = ''", "its labels: EOF while parsing a value at line 1 column 0"),
         ("metadata = '{\"a\"'", "its metadata: EOF while parsing an object at line 1 column 4"),
         ("status = 'runing'", "its status: unknown variant `runing`"),
         ("status = NULL", "its status: it is missing"),
