@@ -1,5 +1,6 @@
-//! Events as JSON text, as their `Serialize` has it. What all of them have is put down here field by field, and so is what
-//! each step has, since a journal and a log write it for each event, and serde would look at every letter of every name.
+//! Events as JSON text, as their `Serialize` has it. What all of them have, and the two that each step has, are put
+//! down here field by field, since a journal and a log write them all the time, and serde would look at every letter of
+//! every name.
 
 use std::io::Write;
 use std::time::Duration;
@@ -57,9 +58,10 @@ impl Event {
 
 impl StepStart {
     fn write(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        text(out, ",\"type\":\"step_start\",\"step\":", self.step.id())?;
-        field(out, ",\"attempt\":", &self.attempt)?;
-        if self.interrupted {
+        let Self { step, attempt, interrupted } = self;
+        text(out, ",\"type\":\"step_start\",\"step\":", step.id())?;
+        field(out, ",\"attempt\":", attempt)?;
+        if *interrupted {
             put(out, ",\"interrupted\":true");
         }
         Ok(())
@@ -68,27 +70,29 @@ impl StepStart {
 
 impl StepEnd {
     fn write(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        text(out, ",\"type\":\"step_end\",\"step\":", self.step.id())?;
-        text(out, ",\"status\":", self.status.as_str())?;
-        if let Some(reason) = self.reason {
+        let Self { step, status, reason, message, attempt, duration, attempt_duration, error, output, secret, sealed } =
+            self;
+        text(out, ",\"type\":\"step_end\",\"step\":", step.id())?;
+        text(out, ",\"status\":", status.as_str())?;
+        if let Some(reason) = reason {
             text(out, ",\"reason\":", reason.as_str())?;
         }
-        if let Some(message) = &self.message {
+        if let Some(message) = message {
             text(out, ",\"message\":", message)?;
         }
-        field(out, ",\"attempt\":", &self.attempt)?;
-        span(out, ",\"duration_ms\":", self.duration)?;
-        span(out, ",\"attempt_ms\":", self.attempt_duration)?;
-        if let Some(error) = &self.error {
+        field(out, ",\"attempt\":", attempt)?;
+        span(out, ",\"duration_ms\":", *duration)?;
+        span(out, ",\"attempt_ms\":", *attempt_duration)?;
+        if let Some(error) = error {
             field(out, ",\"error\":", error)?;
         }
-        if let Some(output) = &self.output {
+        if let Some(output) = output {
             field(out, ",\"output\":", output)?;
         }
-        if self.secret {
+        if *secret {
             put(out, ",\"secret\":true");
         }
-        if let Some(sealed) = &self.sealed {
+        if let Some(sealed) = sealed {
             text(out, ",\"sealed\":", sealed)?;
         }
         Ok(())
@@ -133,7 +137,7 @@ fn text(out: &mut Vec<u8>, name: &'static str, value: &str) -> Result<(), Error>
     Ok(())
 }
 
-/// A number from 0 to 100, mostly a whole one: to write a fraction costs as much as all the rest of a field.
+/// A number from 0 to 100, mostly a whole one: to write a fraction takes longer than most fields do.
 fn percentage(out: &mut Vec<u8>, name: &'static str, value: f64) -> Result<(), Error> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is lost is seen after")]
     let whole = value as u8;
@@ -168,14 +172,72 @@ fn span(out: &mut Vec<u8>, name: &'static str, value: Duration) -> Result<(), Er
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
 
+    use std::time::SystemTime;
+
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
+    use crate::event::{Reason, StepRef, StepStatus};
 
     fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> String {
         let mut out = Vec::new();
         write(&mut out).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    /// The events of a step with all that they may have, which is more than one of them has at once.
+    #[test]
+    fn the_events_of_a_step_are_written_as_serde_has_them() {
+        let step = StepRef::new("say \"hi\"");
+        let error = r#"{"kind":"network","message":"refused\n","chain":["\u0001"],"effect":"unknown"}"#;
+        let end = StepEnd {
+            step: step.clone(),
+            status: StepStatus::Skipped,
+            reason: Some(Reason::Requested),
+            message: Some("a\\b".into()),
+            attempt: 3,
+            duration: Duration::from_micros(1_500),
+            attempt_duration: Duration::from_nanos(1),
+            error: serde_json::from_str(error).unwrap(),
+            output: Some(Box::new(Value::Null)),
+            secret: true,
+            sealed: Some("c2VhbGVk".into()),
+        };
+        let bare = StepEnd {
+            reason: None,
+            message: None,
+            error: None,
+            output: None,
+            secret: false,
+            sealed: None,
+            ..end.clone()
+        };
+        let start = |interrupted| Kind::StepStart(StepStart { step: step.clone(), attempt: 1, interrupted });
+        for kind in [start(false), start(true), Kind::StepEnd(end), Kind::StepEnd(bare)] {
+            let event = Event {
+                v: 1,
+                run: "r".into(),
+                workflow: "w".into(),
+                seq: 9,
+                at: SystemTime::UNIX_EPOCH,
+                elapsed: Duration::ZERO,
+                kind,
+                progress: None,
+            };
+            assert_eq!(written(|out| event.write(out)), serde_json::to_string(&event).unwrap());
+        }
+    }
+
+    #[test]
+    fn words_are_written_as_serde_has_them() {
+        use StepStatus::{Cancelled, Completed, Failed, Pending, Running, Skipped, UndoFailed, Undone};
+        for status in [Pending, Running, Completed, Failed, Skipped, Cancelled, Undone, UndoFailed] {
+            assert_eq!(Value::from(status.as_str()), serde_json::to_value(status).unwrap());
+        }
+        for reason in [Reason::Failed, Reason::Requested, Reason::Panicked, Reason::Dropped, Reason::Forked] {
+            assert_eq!(Value::from(reason.as_str()), serde_json::to_value(reason).unwrap());
+        }
     }
 
     fn check_span(nanos: u64) {
