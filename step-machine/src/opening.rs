@@ -207,15 +207,20 @@ impl Opening {
         labels
     }
 
-    fn start(mut self, plan: SharedPlan, hold: Option<Hold>) -> Result<Box<Recorder>, JournalError> {
-        let now = self.watch.wall();
-        let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
-        let start = (!self.watch.is_idle() || self.more.is_some()).then(|| self.run_start(plan.clone()));
-        let mut recorder = self.recorder(RunState::new(run, plan, now), now, hold);
+    fn start(self, plan: SharedPlan, hold: Option<Hold>) -> Result<Box<Recorder>, JournalError> {
+        let (mut recorder, start) = self.unannounced(plan, hold);
         match start {
             Some(start) => recorder.announce(start).map(|()| recorder),
             None => Ok(recorder),
         }
+    }
+
+    /// A new run, and what its first event says where anybody is told.
+    fn unannounced(mut self, plan: SharedPlan, hold: Option<Hold>) -> (Box<Recorder>, Option<RunStart>) {
+        let now = self.watch.wall();
+        let run = self.id.take().unwrap_or_else(|| RunId::generate(now));
+        let start = (!self.watch.is_idle() || self.more.is_some()).then(|| self.run_start(plan.clone()));
+        (self.recorder(RunState::new(run, plan, now), now, hold), start)
     }
 
     fn run_start(&mut self, plan: SharedPlan) -> RunStart {

@@ -180,7 +180,8 @@ impl RunState {
         }
     }
 
-    fn blocker(&self, index: usize) -> Option<usize> {
+    /// What is to be settled before the step, where anything is.
+    pub(crate) fn blocker(&self, index: usize) -> Option<usize> {
         let unsettled = |&before: &usize| !self.steps[before].status.is_settled();
         if self.plan.parallel {
             self.plan.steps[index].needs.iter().filter_map(|need| self.plan.position(need)).find(unsettled)

@@ -1,11 +1,13 @@
 //! Rows that were changed or removed behind the journal's back.
 
+use step_machine::JournalError;
 use step_machine::event::Event;
 use step_machine::journal::{Claim, Journal, RunQuery};
 
 use super::{Place, append};
 use crate::damaged_rows::{Driven, changes, fill, said_of_left, said_of_row_of_left};
 use crate::sqlite::events;
+use crate::support::chain;
 
 /// A journal with a run that ended, one that was given back, and one whose process is gone.
 fn small() -> (Place, Vec<Vec<Event>>) {
@@ -20,6 +22,31 @@ fn what_is_missing_or_changed_is_named_and_keeps_no_other_run() {
         let (place, all) = small();
         place.rows(&statement);
         assert_eq!(said_of_left(&place.open(), &all), expected, "{statement}");
+    }
+}
+
+#[test]
+fn a_claim_that_cannot_be_made_fails_no_other_one() {
+    let journal = Place::new().open();
+    // Longer than a page of an index takes, and of such digits that it cannot be made shorter.
+    let mut digits = 88_172_645_463_325_252_u64;
+    let more = |_| {
+        digits ^= digits << 13;
+        digits ^= digits >> 7;
+        digits ^= digits << 17;
+        format!("{digits:016x}")
+    };
+    let long: String = (0..400).map(more).collect();
+    // The first keeps the writer busy, so that the others wait together.
+    let first = journal.claim(&Claim::of("first"));
+    let bad = journal.claim(&Claim::of(long));
+    let others = (0..20).map(|number| journal.claim(&Claim::of(format!("other {number}")))).collect::<Vec<_>>();
+    assert!(first.wait().is_ok());
+    let refused = bad.wait();
+    let Err(JournalError::Write { source, .. }) = &refused else { panic!("{refused:?}") };
+    assert!(chain(&**source).iter().any(|text| text.contains("index row size")), "{source:?}");
+    for other in others {
+        assert!(other.wait().unwrap().events.is_empty());
     }
 }
 

@@ -4,6 +4,7 @@ mod again;
 mod broken;
 mod context;
 mod faults;
+mod forked;
 mod graph;
 mod inside;
 pub(crate) mod kept;

@@ -11,6 +11,7 @@ pub(crate) mod queries;
 mod rows;
 #[cfg(target_os = "linux")]
 mod syncs;
+mod unreleased;
 
 use std::path::Path;
 

@@ -7,6 +7,7 @@ use deadpool_postgres::{Client, Transaction};
 
 use super::claims::is_free;
 use super::error::Fault;
+use crate::time::timestamp;
 
 /// So many are removed in one transaction.
 const AT_ONCE: i64 = 500;
@@ -27,6 +28,8 @@ const FAMILIES: &str = "WITH RECURSIVE family (root, key, id, owner) AS (
 
 /// Removes some of the runs that are over since before then; gives how many, and whether there may be more.
 pub(super) async fn prune(client: &mut Client, before: SystemTime) -> Result<(usize, bool), Fault> {
+    // One later than any event would be out of the database's range.
+    let before = timestamp(before);
     let transaction = client.transaction().await?;
     let dead = dead(&transaction).await?;
     let mut families: HashMap<i64, Vec<i64>> = HashMap::new();

@@ -205,7 +205,11 @@ impl Writer {
     }
 
     async fn claim(&mut self, claims: Vec<(Claim, Answer<Claimed>)>) {
-        let mut begun = self.begin(&claims).await;
+        let mut begun = match self.begin(&claims).await {
+            // For what is in one of them: then each is asked for by itself.
+            Err(Fault::Store(trouble)) if trouble.is_of_one() && claims.len() > 1 => Ok(HashMap::new()),
+            begun => begun,
+        };
         for (claim, answer) in claims {
             let granted = match &mut begun {
                 Err(fault) => Err(fault.again()),

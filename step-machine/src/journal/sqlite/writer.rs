@@ -38,6 +38,8 @@ pub(super) struct Writer {
     data_version: Option<i64>,
     /// Leases that were given back while the store could not be written.
     pub(super) unreleased: Vec<Lease>,
+    /// Those that cannot be given back in this transaction either, by what is wrong with their own rows.
+    stuck: Vec<Lease>,
     pub(super) reserve: Reserve,
     pub(super) wait: Wait,
 }
@@ -75,6 +77,7 @@ impl Writer {
             rows: Rows::default(),
             data_version: None,
             unreleased: Vec::new(),
+            stuck: Vec::new(),
             wait: Wait::new(synchronous),
         }
     }
@@ -105,9 +108,20 @@ impl Writer {
             self.leases.values_mut().for_each(|leased| leased.is_sure = false);
         }
         self.reserve.grow();
+        self.give_back_late()
+    }
+
+    /// Tries again what failed, each by itself.
+    fn give_back_late(&mut self) -> Result<(), Error> {
+        self.stuck.clear();
         for at in 0..self.unreleased.len() {
             let lease = self.unreleased[at].clone();
-            claims::give_back(&self.connection, &lease, 0)?;
+            let given = self.alone(Some(&lease.run), |writer| Ok(claims::give_back(&writer.connection, &lease, 0)?));
+            match given {
+                Ok(()) => {}
+                Err(Fault::Alone(_)) => self.stuck.push(lease),
+                Err(Fault::Store(error)) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -119,7 +133,7 @@ impl Writer {
     fn commit(&mut self) -> Result<(), Error> {
         self.flush()?;
         self.execute("COMMIT")?;
-        self.unreleased.clear();
+        self.unreleased = std::mem::take(&mut self.stuck);
         if let Some(us) = &mut self.us {
             us.is_kept = us.key.is_some();
         }
@@ -171,7 +185,11 @@ impl Writer {
                 Outcome::Claimed(claim.run, answer, result)
             }
             Job::Release(lease, answer) => {
-                let result = self.unless(is_over, |writer| writer.release(&lease));
+                let result =
+                    self.unless(is_over, |writer| writer.alone(Some(&lease.run), |writer| writer.release(&lease)));
+                if !is_over && matches!(result, Err(Fault::Alone(_))) {
+                    self.stuck.push(lease.clone());
+                }
                 Outcome::Released(lease, answer, result)
             }
             Job::Abandon(run, why, answer) => {

@@ -1,5 +1,7 @@
 //! Giving runs up, and removing them.
 
+use std::time::Duration;
+
 use super::Rule;
 use super::scene::{
     Outcome, append, claim, ensure, equal, events, exclusive, found, kept, lease, moment, refused, settled, summary,
@@ -69,7 +71,10 @@ fn prune_by_time(journal: &dyn Journal) -> Outcome {
     for (second, removed) in [(10, 0), (11, 1), (20, 0), (21, 1)] {
         equal("removed", &journal.prune(moment(second)).wait()?, &removed)?;
     }
-    Ok(())
+    // Later than a store may have a word for.
+    settled(journal, "c", 30, "", Some("completed"))?;
+    let far = moment(0).checked_add(Duration::from_secs(1 << 50)).unwrap_or(moment(99));
+    equal("removed", &journal.prune(far).wait()?, &1)
 }
 
 fn prune_abandoned(journal: &dyn Journal) -> Outcome {
