@@ -15,7 +15,7 @@ pub(crate) use setters::setters;
 
 use crate::book::Book;
 use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus, StepRef};
-use crate::journal::{Claim, Journal, JournalError, Lease};
+use crate::journal::{Claim, Claiming, Journal, JournalError, Lease};
 use crate::recorder::{Forecast, Recorder, Watch};
 use crate::run_id::RunId;
 use crate::state::RunState;
@@ -154,7 +154,7 @@ impl Opening {
         if let Some(more) = &self.more {
             (claim.exclusive, claim.take_over) = (more.exclusive.clone(), more.take_over);
         }
-        let claimed = journal.claim(&claim).await?;
+        let claimed = Claiming::new(journal.clone(), &claim).await?;
         let Claim { run, exclusive, .. } = claim;
         let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease), exclusive };
         // Whatever its secrets are sealed with.

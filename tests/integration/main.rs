@@ -53,6 +53,7 @@ mod journal_changes;
 mod journal_conformance;
 mod journal_damage;
 mod journal_documented;
+mod journal_dropped;
 mod journal_faults;
 mod journal_news;
 mod journal_races;

@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod appended;
+mod claiming;
 mod codec;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod columns;
@@ -27,6 +28,7 @@ mod sqlite;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use claiming::Claiming;
 pub use codec::{Codec, CodecError, SealContext};
 pub use digest::Digest;
 pub use error::{BoxError, JournalError};

@@ -45,9 +45,13 @@ struct Content<T> {
     /// Whoever was to answer went away.
     is_lost: bool,
     waker: Option<Waker>,
+    /// Gets the answer where nobody waits for it any more.
+    heir: Option<Heir<T>>,
     /// A thread waits. To wake one costs a call of the operating system, also where there is none.
     is_waited_for: bool,
 }
+
+type Heir<T> = Box<dyn FnOnce(Result<T, JournalError>) + Send>;
 
 impl<T> Content<T> {
     fn take(&mut self) -> Option<Result<T, JournalError>> {
@@ -65,7 +69,7 @@ impl<T> Reply<T> {
     /// A reply that comes when the answer is sent. Where the answer is dropped unsent, it is
     /// [`JournalError::Closed`].
     pub fn later() -> (Answer<T>, Self) {
-        let content = Content { answer: None, is_lost: false, waker: None, is_waited_for: false };
+        let content = Content { answer: None, is_lost: false, waker: None, heir: None, is_waited_for: false };
         let slot = Arc::new(Slot { state: Mutex::new(content), arrived: Condvar::new() });
         (Answer(Some(slot.clone())), Self(State::Later(slot)))
     }
@@ -92,6 +96,25 @@ impl<T> Reply<T> {
         match &mut self.0 {
             State::Ready(answer) => answer.take(),
             State::Later(slot) => lock(&slot.state).take(),
+        }
+    }
+
+    /// The answer, if it is there already; otherwise `heir` gets it on the thread that sends it, out of any lock of this
+    /// reply.
+    pub(super) fn now_or(
+        mut self,
+        heir: impl FnOnce(Result<T, JournalError>) + Send + 'static,
+    ) -> Option<Result<T, JournalError>> {
+        match &mut self.0 {
+            State::Ready(answer) => answer.take(),
+            State::Later(slot) => {
+                let mut content = lock(&slot.state);
+                let answer = content.take();
+                if answer.is_none() {
+                    content.heir = Some(Box::new(heir));
+                }
+                answer
+            }
         }
     }
 }
@@ -129,6 +152,7 @@ impl<T> Answer<T> {
         let mut content = lock(&slot.state);
         set(&mut content);
         let (waker, is_waited_for) = (content.waker.take(), content.is_waited_for);
+        let left = content.heir.take().and_then(|heir| Some((heir, content.take()?)));
         // Out of the lock: waking may run code of others.
         drop(content);
         if is_waited_for {
@@ -136,6 +160,9 @@ impl<T> Answer<T> {
         }
         if let Some(waker) = waker {
             waker.wake();
+        }
+        if let Some((heir, answer)) = left {
+            heir(answer);
         }
     }
 }

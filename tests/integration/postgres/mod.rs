@@ -1,6 +1,7 @@
 //! What only the journal in PostgreSQL has: a server.
 
 mod damage;
+mod dropped;
 mod lost;
 mod opening;
 mod options;

@@ -101,7 +101,7 @@ impl Outcome {
             },
             Self::Claimed(run, answer, result) => match settle(result, failure, Some(&run)) {
                 Ok(Granted { lease, has_events: false }) => answer.send(Ok(Claimed::new(lease, Vec::new()))),
-                Ok(Granted { lease, .. }) => reads.load_claimed(lease, answer),
+                Ok(Granted { lease, .. }) => return reads.load_claimed(lease, answer),
                 Err(error) => answer.send(Err(error)),
             },
         }

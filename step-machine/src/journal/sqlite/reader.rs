@@ -73,12 +73,17 @@ impl Reads {
         self.ask(Read::Check)
     }
 
-    /// Answers a claim once the events are read.
-    pub(super) fn load_claimed(&self, lease: Lease, answer: Answer<Claimed>) {
-        if let Err(error) = self.send(Read::Claimed(lease, answer)) {
-            // The answer is gone with what could not be sent; whoever waits learns that the journal is closed.
-            drop(error);
-        }
+    /// Answers a claim once the events are read. Where nobody can read them, gives what is left to do: the run goes back.
+    pub(super) fn load_claimed(&self, lease: Lease, answer: Answer<Claimed>) -> Option<Job> {
+        let is_asked = match self.sender() {
+            // What is not taken goes with its answer, which says so.
+            Ok(sender) => sender.send(Read::Claimed(lease.clone(), answer)).is_ok(),
+            Err(error) => {
+                answer.send(Err(error));
+                false
+            }
+        };
+        (!is_asked).then(|| Job::Release(lease, Reply::later().0))
     }
 
     fn ask<T>(&self, read: impl FnOnce(Answer<T>) -> Read) -> Reply<T> {
@@ -90,6 +95,11 @@ impl Reads {
     }
 
     fn send(&self, read: Read) -> Result<(), JournalError> {
+        self.sender()?.send(read).map_err(|_| JournalError::Closed)
+    }
+
+    /// To the thread, which begins where it has not yet.
+    fn sender(&self) -> Result<Sender<Read>, JournalError> {
         let mut state = lock(&self.shared.thread);
         if state.is_closed {
             return Err(JournalError::Closed);
@@ -104,7 +114,7 @@ impl Reads {
             state.running = Some((sender, thread));
         }
         match &state.running {
-            Some((sender, _)) => sender.send(read).map_err(|_| JournalError::Closed),
+            Some((sender, _)) => Ok(sender.clone()),
             None => Err(JournalError::Closed),
         }
     }
@@ -196,5 +206,34 @@ fn give_back(shared: &Shared, lease: Lease) {
         let (answer, reply) = Reply::later();
         queue.push(Job::Release(lease, answer), Waiting::Thread);
         drop(reply.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Append, Claim, Journal, SqliteJournal};
+
+    #[test]
+    fn a_run_that_was_claimed_and_that_nobody_can_read_is_given_back() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = std::env::temp_dir().join(format!("step-machine-reader-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let path = folder.join("runs.db");
+        let journal = SqliteJournal::open(&path)?;
+        let start = Event::from_json(
+            r#"{"v":1,"run":"r","workflow":"w","seq":1,"at":"2026-01-01T00:00:00.000000Z","elapsed_ms":0.0,
+            "type":"run_start","plan":{"workflow":"w","steps":[{"id":"a","name":"A"}]}}"#,
+        )?;
+        let lease = journal.claim(&Claim::of("r")).wait()?.lease;
+        journal.append(Append::new(&lease, &[start])).wait()?;
+        journal.release(&lease).wait()?;
+
+        journal.inner.reads.close();
+        assert!(matches!(journal.claim(&Claim::of("r")).wait(), Err(JournalError::Closed)));
+        // Not written before what the journal had left to do.
+        journal.release(&lease).wait()?;
+        assert_eq!(SqliteJournal::open(&path)?.claim(&Claim::of("r")).wait()?.events.len(), 1);
+        drop(journal);
+        Ok(std::fs::remove_dir_all(&folder)?)
     }
 }
