@@ -21,6 +21,8 @@ pub(crate) struct Book {
     saved: Vec<Option<Saved>>,
     /// How many of them the journal was given.
     sent: usize,
+    /// Of the last news that nobody waits for, where it was not there at once.
+    told: Option<Reply<()>>,
 }
 
 /// What is waited for: that the journal has all events up to one.
@@ -58,7 +60,7 @@ pub(crate) struct Lost {
 
 impl Book {
     pub(crate) fn new(journal: Arc<dyn Journal>, lease: Lease, exclusive: Vec<String>) -> Self {
-        Self { journal, lease: Some(lease), exclusive, events: Vec::new(), saved: Vec::new(), sent: 0 }
+        Self { journal, lease: Some(lease), exclusive, events: Vec::new(), saved: Vec::new(), sent: 0, told: None }
     }
 
     pub(crate) fn journal(&self) -> &Arc<dyn Journal> {
@@ -108,12 +110,27 @@ impl Book {
     }
 
     /// Gives the journal news that nobody waits for; where it is known already that it did not take them, why.
-    pub(crate) fn send_news(&self, events: &[Event]) -> Result<(), JournalError> {
+    pub(crate) fn send_news(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        self.hear()?;
         let Some(lease) = &self.lease else { return Ok(()) };
         let mut append = Append::new(lease, events);
         append.waiting = Waiting::Nobody;
         // One that fails later makes the next append fail too.
-        self.journal.append(append).now().unwrap_or(Ok(()))
+        self.told = Some(self.journal.append(append));
+        self.hear()
+    }
+
+    /// Whether it is known by now that the journal did not take the last news, and why.
+    pub(crate) fn hear(&mut self) -> Result<(), JournalError> {
+        let Some(answer) = self.told.as_mut().and_then(Reply::look) else { return Ok(()) };
+        self.told = None;
+        answer
+    }
+
+    /// The right to write to the run.
+    #[cfg(feature = "runner")]
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
     }
 
     /// The news that were held back by what came before them, where nothing else is left.

@@ -2,6 +2,8 @@
 
 mod fork;
 mod history;
+#[cfg(feature = "runner")]
+mod outer;
 mod setters;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 
+#[cfg(feature = "runner")]
+pub(crate) use outer::Outer;
 pub(crate) use setters::setters;
 
 use crate::book::Book;
@@ -48,6 +52,9 @@ pub(crate) struct More {
     pub(crate) labels: Vec<(String, String)>,
     pub(crate) input: Option<Value>,
     pub(crate) parent: Option<Parent>,
+    /// The run that this one is nested in, where both have a journal.
+    #[cfg(feature = "runner")]
+    pub(crate) outer: Option<Outer>,
     forked: Option<Forked>,
 }
 
@@ -154,9 +161,14 @@ impl Opening {
         if let Some(more) = &self.more {
             (claim.exclusive, claim.take_over) = (more.exclusive.clone(), more.take_over);
         }
-        let claimed = Claiming::new(journal.clone(), &claim).await?;
+        let claimed = Claiming::new(journal.clone(), &claim).await;
+        #[cfg(feature = "runner")]
+        let claimed = self.insist(&claim, claimed).await;
+        let claimed = claimed?;
         let Claim { run, exclusive, .. } = claim;
         let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease), exclusive };
+        #[cfg(feature = "runner")]
+        self.check_outer().await?;
         // Whatever its secrets are sealed with.
         if self.start == Start::New && !claimed.events.is_empty() {
             return Err(JournalError::Exists { run });

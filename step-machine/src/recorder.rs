@@ -16,7 +16,7 @@ use self::thin::Thinner;
 use crate::book::Book;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, Progress, RunEnd, RunStatus};
 use crate::failure;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Lease};
 use crate::observe::{ObserverFault, Observers, Scopes};
 #[cfg(feature = "resources")]
 use crate::resources::Meter;
@@ -433,6 +433,12 @@ impl Recorder {
     #[cfg(feature = "runner")]
     pub(crate) fn journal(&self) -> Option<Arc<dyn Journal>> {
         self.book.as_ref().map(|book| book.journal().clone())
+    }
+
+    /// The right to write to the run, while it is held.
+    #[cfg(feature = "runner")]
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        self.book.as_ref()?.lease().cloned()
     }
 
     #[cfg(feature = "runner")]

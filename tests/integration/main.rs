@@ -85,6 +85,7 @@ mod semantics;
 mod sqlite;
 mod support;
 mod taken_over;
+mod taken_over_nested;
 mod telemetry;
 mod thinning;
 mod validator;

@@ -93,6 +93,11 @@ impl<T> Reply<T> {
 
     /// The answer, if it is there already; nobody waits for it otherwise.
     pub fn now(mut self) -> Option<Result<T, JournalError>> {
+        self.look()
+    }
+
+    /// The same, of a reply that is looked at again later where it is not there yet.
+    pub(crate) fn look(&mut self) -> Option<Result<T, JournalError>> {
         match &mut self.0 {
             State::Ready(answer) => answer.take(),
             State::Later(slot) => lock(&slot.state).take(),

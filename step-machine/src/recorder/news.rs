@@ -24,6 +24,17 @@ impl Recorder {
         self.record_quietly(kind);
     }
 
+    /// Whether it is known by now that the journal did not take the last news.
+    #[cfg(feature = "runner")]
+    pub(crate) fn hears_refusal(&mut self) -> bool {
+        if !self.is_broken()
+            && let Some(Err(error)) = self.book.as_mut().map(|book| book.hear())
+        {
+            self.break_off(error);
+        }
+        self.is_broken()
+    }
+
     fn record_quietly(&mut self, kind: Kind) {
         let now = self.elapsed();
         if self.thinner.is_some() {

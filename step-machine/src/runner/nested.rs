@@ -13,7 +13,7 @@ use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
 use crate::link::Shared;
 use crate::observe::{Observer, Scope};
-use crate::opening::{Again, Way};
+use crate::opening::{Again, Outer, Way};
 use crate::recorder::{Nested, Recorder, Watch};
 use crate::report::{Failure, Report};
 use crate::run_id::RunId;
@@ -100,6 +100,9 @@ impl StepContext {
         hand_down(&parent, &mut opening.watch);
         let nested = parent.lock().nested();
         let (id, state) = earlier_run(&nested, &opening.watch, &base, &plan).await?;
+        // One that somebody began by himself under this id is no part of this run.
+        let is_part = state.as_ref().is_none_or(|state| state.parent().is_some_and(|parent| parent.run == *self.run()));
+        opening.more().outer = parent.lock().lease().map(|lease| Outer { lease, is_part });
         let attempt = self.attempt();
         opening.more().parent =
             Some(Parent { run: self.run().clone(), step: parent.lock().state().step_ref(self.index), attempt });
@@ -118,7 +121,9 @@ impl StepContext {
             told: 0.0,
         });
         match &state {
-            Some(state) if way == Way::Back && state.to_undo().is_empty() => return Ok(nothing_left(state.clone())),
+            Some(state) if way == Way::Back && state.status().has_ended() && state.to_undo().is_empty() => {
+                return Ok(nothing_left(state.clone()));
+            }
             None if way == Way::Back => {
                 let now = opening.watch.wall();
                 return Ok(nothing_left(RunState::new(id, plan, now)));
@@ -128,6 +133,10 @@ impl StepContext {
         let mut found = Box::pin(opening.find(&plan)).await?;
         // Without a journal only this process knows of it.
         found.state = found.state.or(state);
+        // Claimed all the same: who was in it when the outer run was taken over is to stop.
+        if let Some(state) = found.state.take_if(|state| way == Way::Back && state.to_undo().is_empty()) {
+            return Ok(nothing_left(state));
+        }
         let mut recorder = opening.open::<W>(found, plan, way)?;
         recorder.nest(nested);
         // The run that this one is in is asked to stop: so is this one. Where it is to stop now, this is dropped.
@@ -226,6 +235,10 @@ impl Observer for Relay {
         let mut recorder = parent.lock();
         recorder.relay(event);
         recorder.hear(self.index);
+        // Nothing begins any more, here neither.
+        if recorder.hears_refusal() {
+            self.stop.raise(Level::Finish);
+        }
         let Some(progress) = event.progress.as_ref().filter(|_| self.is_forward && event.run == self.run) else {
             return;
         };
