@@ -16,7 +16,7 @@ use self::thin::Thinner;
 use crate::book::Book;
 use crate::event::{EVENT_VERSION, Event, FailureRecord, Kind, Progress, RunEnd, RunStatus};
 use crate::failure;
-use crate::journal::{Journal, JournalError, Lease};
+use crate::journal::{Journal, JournalError};
 use crate::observe::{ObserverFault, Observers, Scopes};
 #[cfg(feature = "resources")]
 use crate::resources::Meter;
@@ -437,7 +437,7 @@ impl Recorder {
 
     /// The right to write to the run, while it is held.
     #[cfg(feature = "runner")]
-    pub(crate) fn lease(&self) -> Option<Lease> {
+    pub(crate) fn lease(&self) -> Option<crate::journal::Lease> {
         self.book.as_ref()?.lease().cloned()
     }
 

@@ -141,7 +141,11 @@ impl ByHandHandler for Gate {
 
     async fn outside(&self, cx: &mut StepContext) -> Result<(), Trouble> {
         self.pass(cx).await?;
-        let run = self.name.into_iter().fold(Inner::run(self), |run, name| run.exclusive(name));
+        let run = Inner::run(self);
+        let run = match self.name {
+            Some(name) => run.exclusive(name),
+            None => run,
+        };
         match cx.nested(run).await {
             Ok(_) => Ok(()),
             Err(failure) => {
