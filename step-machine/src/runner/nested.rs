@@ -125,7 +125,7 @@ impl StepContext {
             }
             _ => {}
         }
-        let mut found = Box::pin(opening.find(&plan)).await?;
+        let mut found = Box::pin(opening.find(&plan, way)).await?;
         // Without a journal only this process knows of it.
         found.state = found.state.or(state);
         let mut recorder = opening.open::<W>(found, plan, way)?;
