@@ -4,6 +4,7 @@ mod fork;
 mod history;
 #[cfg(feature = "runner")]
 mod outer;
+mod refusal;
 mod setters;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use serde_json::Value;
 #[cfg(feature = "runner")]
 pub(crate) use outer::Outer;
 pub(crate) use setters::setters;
+
+use self::refusal::{fits, is_going_back};
 
 use crate::book::Book;
 use crate::event::{Forked, Kind, Parent, RunResume, RunStart, RunStatus, StepRef};
@@ -152,20 +155,24 @@ impl Opening {
     }
 
     /// Asks the journal for a run of `plan`, and for the one that it is a copy of. Where nothing could seal a secret of
-    /// the plan for it, it is not asked: a run that lives is not to be taken over for that.
-    pub(crate) async fn find(&mut self, plan: &Plan) -> Result<Found, JournalError> {
+    /// the plan for it, it is not asked: a run that lives is not to be taken over for that. Nor is one that is refused anyway.
+    pub(crate) async fn find(&mut self, plan: &Plan, way: Way) -> Result<Found, JournalError> {
         let Some(journal) = self.watch.journal.clone() else { return Ok(Found::default()) };
-        let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall()));
-        self.watch.secrecy.check(run, plan)?;
-        let mut claim = Claim::of(&*run);
+        let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall())).clone();
+        self.watch.secrecy.check(&run, plan)?;
+        let mut claim = Claim::of(&run);
         if let Some(more) = &self.more {
             (claim.exclusive, claim.take_over) = (more.exclusive.clone(), more.take_over);
         }
-        let claimed = Claiming::new(journal.clone(), &claim).await;
+        let refusal = if claim.take_over { self.refusal(&*journal, &run, plan, way).await.err() } else { None };
+        claim.take_over &= refusal.is_none();
+        let claimed = match (Claiming::new(journal.clone(), &claim).await, refusal) {
+            (Err(JournalError::Owned { .. } | JournalError::Exclusive { .. }), Some(refusal)) => return Err(refusal),
+            (claimed, _) => claimed,
+        };
         #[cfg(feature = "runner")]
         let claimed = self.insist(&claim, claimed).await;
-        let claimed = claimed?;
-        let Claim { run, exclusive, .. } = claim;
+        let (claimed, exclusive) = (claimed?, claim.exclusive);
         let hold = Hold { journal: journal.clone(), lease: Some(claimed.lease), exclusive };
         #[cfg(feature = "runner")]
         self.check_outer().await?;
@@ -193,7 +200,7 @@ impl Opening {
             // Asked with the first event, so that a replay never does.
             self.watch.forecast = Some(Box::new(Forecast::of(history::ask(journal.clone(), plan.clone()))));
         }
-        let has_to_be_kept = self.start == Start::Kept || self.again().is_some();
+        let has_to_be_kept = self.has_to_be_kept();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
             (None, run) if has_to_be_kept => {
@@ -206,6 +213,10 @@ impl Opening {
                 None => self.start(plan, found.hold),
             },
         }
+    }
+
+    fn has_to_be_kept(&self) -> bool {
+        self.start == Start::Kept || self.again().is_some()
     }
 
     fn again(&self) -> Option<Again> {
@@ -262,22 +273,12 @@ impl Opening {
         way: Way,
         hold: Option<Hold>,
     ) -> Result<Box<Recorder>, JournalError> {
-        fits::<W>(&state, &plan)?;
+        self.check(W::NAME, &state, &plan, way)?;
         let (run, status) = (state.run().clone(), state.status());
         let is_back = way == Way::Back;
         let asked = self.again();
         let again = asked.map(|again| again.steps(&state, &plan)).unwrap_or_default();
-        let was_going_back = matches!(status, RunStatus::RollingBack | RunStatus::Stuck);
-        let is_refused = match status {
-            RunStatus::RolledBack => true,
-            // A completed run is taken back only with the one that it is in.
-            RunStatus::Completed => is_back && state.parent().is_none(),
-            _ => was_going_back && (way == Way::Forward || asked.is_some()),
-        };
-        if is_refused {
-            return Err(JournalError::Over { run, status });
-        }
-        let rollback = was_going_back || is_back;
+        let rollback = is_going_back(status) || is_back;
         let (is_other, is_recorded) = (*state.plan() != *plan, status.can_resume() || is_back || !again.is_empty());
         // Another plan is taken over with the event that tells of it, once, as whoever reads the journal does.
         if !is_other {
@@ -308,15 +309,4 @@ impl Opening {
             None => Ok(recorder),
         }
     }
-}
-
-/// Whether a run can be taken for one of `plan`.
-fn fits<W: Workflow>(state: &RunState, plan: &Plan) -> Result<(), JournalError> {
-    let run = state.run().clone();
-    if state.workflow() != W::NAME {
-        let (found, expected) = (state.workflow().to_owned(), W::NAME.to_owned());
-        return Err(JournalError::OtherWorkflow { run, found, expected });
-    }
-    let changes = state.plan_changes(plan);
-    if changes.is_empty() { Ok(()) } else { Err(JournalError::PlanChanged { run, changes }) }
 }

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use step_machine::journal::{Codec, CodecError, RunQuery, SealContext, Sealer};
+use step_machine::journal::{Claim, Codec, CodecError, RunQuery, SealContext, Sealer};
 use step_machine::{Cause, Journal, JournalError, MachineBuilder, MemoryJournal, RunId, StepContext, Workflow};
 
 use crate::secret::{Deploy, PASSWORD, Token, assert_hidden, deploy::*, journals, kept, key, sealer, token};
@@ -129,6 +129,18 @@ fn without_a_codec_no_journal_is_written_to() {
         let error = Deploy::machine().id("web-1").journal(journal.clone()).take_over().begin().unwrap_err();
         assert!(matches!(error, JournalError::NoCodec { .. }), "{error}");
         assert!(live.step(GetToken, get_token).is_ok());
+    }
+}
+
+#[test]
+fn a_run_whose_secrets_cannot_be_opened_is_not_taken_over() {
+    for journal in journals() {
+        let live = Deploy::machine().id("web-1").journal(journal.clone()).codec(sealer()).begin().unwrap();
+        let live = live.step(GetToken, get_token).unwrap();
+        let other = Deploy::machine().id("web-1").journal(journal.clone()).codec(Sealer::new(key("b", 1)));
+        assert!(matches!(refused(other.take_over()), CodecError::UnknownKey { .. }));
+        assert!(matches!(journal.claim(&Claim::of("web-1")).wait(), Err(JournalError::Owned { .. })));
+        drop(live);
     }
 }
 

@@ -99,7 +99,7 @@ impl<W: Workflow> MachineBuilder<W> {
 
     fn open(mut self, way: Way) -> Result<Box<Recorder>, JournalError> {
         let found = match self.opening.watch.journal {
-            Some(_) => block_on(self.opening.find(W::plan()))?,
+            Some(_) => block_on(self.opening.find(W::plan(), way))?,
             None => Found::default(),
         };
         self.opening.open::<W>(found, W::plan().into(), way)

@@ -19,7 +19,7 @@ impl Opening {
         hold: Option<Hold>,
     ) -> Result<Box<Recorder>, JournalError> {
         let Some(mut source) = source else { return Err(JournalError::NotFound { run }) };
-        fits::<W>(&source, &plan)?;
+        fits(W::NAME, &source, &plan)?;
         source.rebase(plan.clone());
         let again = source.after(from);
         self.more().forked = Some(Forked { run, step: source.step_ref(from) });

@@ -24,9 +24,9 @@ impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
         let plan = self.effective_plan();
         let mut opening = std::mem::take(&mut self.opening);
         opening.is_deferred = true;
-        let found =
-            if opening.watch.journal.is_some() { Box::pin(opening.find(&plan)).await? } else { Found::default() };
         let way = self.way;
+        let found =
+            if opening.watch.journal.is_some() { Box::pin(opening.find(&plan, way)).await? } else { Found::default() };
         let recorder = opening.open::<W>(found, plan, way)?;
         self.go_on(recorder, way).await
     }

@@ -130,7 +130,7 @@ impl StepContext {
             }
             _ => {}
         }
-        let mut found = Box::pin(opening.find(&plan)).await?;
+        let mut found = Box::pin(opening.find(&plan, way)).await?;
         // Without a journal only this process knows of it.
         found.state = found.state.or(state);
         // Claimed all the same: who was in it when the outer run was taken over is to stop.

@@ -88,7 +88,7 @@ async fn drive<P: HandlerFor<Any, Error = Trouble>>(
     let mut runner = set_up(scene, runner);
     let mut opening = std::mem::take(&mut runner.opening);
     opening.is_deferred = true;
-    let found = match opening.find(&scene.plan).await {
+    let found = match opening.find(&scene.plan, Way::AsLeft).await {
         Ok(found) => found,
         Err(error) => return (End::Journal(error), None),
     };
