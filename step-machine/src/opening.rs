@@ -155,7 +155,8 @@ impl Opening {
     }
 
     /// Asks the journal for a run of `plan`, and for the one that it is a copy of. Where nothing could seal a secret of
-    /// the plan for it, it is not asked: a run that lives is not to be taken over for that. Nor is one that is refused anyway.
+    /// the plan for it, it is not asked: a run that lives is not to be taken over for that, nor where it is refused
+    /// anyway.
     pub(crate) async fn find(&mut self, plan: &Plan, way: Way) -> Result<Found, JournalError> {
         let Some(journal) = self.watch.journal.clone() else { return Ok(Found::default()) };
         let run = self.id.get_or_insert_with(|| RunId::generate(self.watch.wall())).clone();
@@ -200,10 +201,9 @@ impl Opening {
             // Asked with the first event, so that a replay never does.
             self.watch.forecast = Some(Box::new(Forecast::of(history::ask(journal.clone(), plan.clone()))));
         }
-        let has_to_be_kept = self.has_to_be_kept();
         match (found.state, self.id.clone()) {
             (Some(_), Some(run)) if self.start == Start::New => Err(JournalError::Exists { run }),
-            (None, run) if has_to_be_kept => {
+            (None, run) if self.has_to_be_kept() => {
                 let run = run.unwrap_or_else(|| RunId::generate(self.watch.wall()));
                 Err(JournalError::NotFound { run })
             }
