@@ -6,6 +6,7 @@
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 mod bare;
+mod group;
 mod postgres;
 mod turn;
 mod workflows;
@@ -45,7 +46,7 @@ enum What {
         #[arg(long, default_value_t = 21)]
         samples: usize,
     },
-    /// Many runs of 100 steps at once
+    /// Many runs of 100 steps at once beside as many rows by SQLite itself, samples taken in turn
     Load {
         #[arg(long, default_values_t = [1, 100, 1000])]
         runs: Vec<usize>,
@@ -168,19 +169,24 @@ fn together<J: Journal + Clone + 'static>(runtime: &Runtime, journal: &J, runs: 
 
 fn load(dir: &TempDir, runs: &[usize], samples: usize, threads: usize) -> Outcome {
     let runtime = runtime(threads)?;
-    println!("steps a second of runs of 100 steps at once, medians of {samples}");
+    println!("steps a second of runs of 100 steps at once, medians of {samples} samples taken in turn");
+    println!("  runs   bare rusqlite, a thread that groups commits   the runner   its share   bytes a step");
     for &runs in runs {
-        let mut speeds = Vec::new();
+        let (mut bare, mut runner, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = 0.0;
+        let speed = |took: Duration| (runs * 100) as f64 / took.as_secs_f64();
         for sample in 0..samples {
+            let connection = bare::open(&dir.path().join(format!("bare-{runs}-{sample}.db")))?;
+            bare.push(speed(group::together(&runtime, connection, runs)?));
             let path = dir.path().join(format!("load-{runs}-{sample}.db"));
             let journal = SqliteJournal::open(&path)?;
-            let took = together(&runtime, &journal, runs)?;
-            speeds.push((runs * 100) as f64 / took.as_secs_f64());
+            runner.push(speed(together(&runtime, &journal, runs)?));
+            shares.push(runner[sample] / bare[sample]);
             drop(journal);
             bytes = std::fs::metadata(&path)?.len() as f64 / (runs * 100) as f64;
         }
-        println!("{runs:>6} runs   {:>9.0} steps/s   {bytes:>6.0} bytes a step", median(speeds));
+        let [bare, runner, share] = [bare, runner, shares].map(median);
+        println!("{runs:>6}   {bare:>44.0}   {runner:>10.0}   {share:>8.2}x   {bytes:>12.0}");
     }
     Ok(())
 }
