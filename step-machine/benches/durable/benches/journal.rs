@@ -18,6 +18,7 @@ fn journal(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let bare = bare::open(&dir.path().join("bare.db")).expect("a database");
     let journal = SqliteJournal::open(dir.path().join("runs.db")).expect("a journal");
+    let handler = Nothing::default();
 
     let mut group = c.benchmark_group("100 steps, each durable");
     group.throughput(Throughput::Elements(100)).sample_size(20);
@@ -26,7 +27,7 @@ fn journal(c: &mut Criterion) {
     });
     group.bench_function("runner", |b| {
         b.iter(|| {
-            let run = Chain100::run(&Nothing::default()).journal(journal.clone());
+            let run = Chain100::run(&handler).journal(journal.clone());
             runtime.block_on(run.into_future()).expect("the steps do nothing")
         });
     });
