@@ -71,6 +71,9 @@ impl RunState {
             let details = step.details_mut();
             details.error = end.error.as_deref().cloned();
             details.output = output;
+            if end.status == StepStatus::Completed {
+                details.output_before = None;
+            }
             details.skipped_because.clone_from(&end.message);
         }
         if end.status.is_settled() {

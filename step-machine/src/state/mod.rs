@@ -301,12 +301,21 @@ impl RunState {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, serde_json::Error> {
+        self.read(step, StepState::output)
+    }
+
+    /// What of a step's outputs `find` finds, as the step's type.
+    pub(crate) fn read<S: Step>(
+        &self,
+        step: S,
+        find: impl FnOnce(&StepState) -> Option<&Value>,
+    ) -> Result<Option<S::Output>, serde_json::Error> {
         let _ = step;
         if self.plan.workflow != S::Workflow::NAME {
             return Ok(None);
         }
         let Some(step) = self.step(S::STEP.id()) else { return Ok(None) };
-        step.output().map(S::Output::deserialize).transpose().map_err(|error| step.misfit(error))
+        find(step).map(S::Output::deserialize).transpose().map_err(|error| step.misfit(error))
     }
 
     /// How many non-critical steps failed.
