@@ -20,23 +20,36 @@ pub(crate) fn waits_for(plan: &Plan) -> Vec<Vec<usize>> {
 
 /// For each step whether it is the one at `first`, or waits for it, however far.
 pub(crate) fn after(plan: &Plan, first: usize) -> Vec<bool> {
-    let waits_for = waits_for(plan);
-    let mut found = vec![false; waits_for.len()];
+    let mut found = vec![false; plan.steps.len()];
     if let Some(found) = found.get_mut(first) {
         *found = true;
     }
-    // A step may stand before what it waits for, so it may take more than one round.
-    let mut has_more = true;
-    while has_more {
-        has_more = false;
-        for index in 0..found.len() {
-            if !found[index] && waits_for[index].iter().any(|&before| found[before]) {
-                found[index] = true;
-                has_more = true;
+    with_later(plan, found)
+}
+
+/// For each step whether it is one of those that are marked, or waits for one, however far.
+pub(crate) fn with_later(plan: &Plan, mut marked: Vec<bool>) -> Vec<bool> {
+    if !plan.parallel {
+        if let Some(first) = marked.iter().position(|is_marked| *is_marked) {
+            marked[first..].fill(true);
+        }
+        return marked;
+    }
+    let mut waited_by = vec![Vec::new(); marked.len()];
+    for (index, needs) in waits_for(plan).iter().enumerate() {
+        for &need in needs {
+            waited_by[need].push(index);
+        }
+    }
+    let mut open: Vec<usize> = (0..marked.len()).filter(|&index| marked[index]).collect();
+    while let Some(index) = open.pop() {
+        for &later in &waited_by[index] {
+            if !std::mem::replace(&mut marked[later], true) {
+                open.push(later);
             }
         }
     }
-    found
+    marked
 }
 
 /// For each step whether a run that ends with the step at `last` comes to it.
