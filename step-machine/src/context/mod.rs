@@ -109,6 +109,8 @@ impl StepContext {
     }
 
     /// Whether an earlier attempt began and its end is not known: it may have done all, some or nothing of its work.
+    ///
+    /// Stays so until the step has completed or is undone: also in the attempts that follow a failed one, and in the undo.
     pub fn interrupted(&self) -> bool {
         self.ask(StepState::is_interrupted)
     }

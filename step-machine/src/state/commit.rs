@@ -62,7 +62,12 @@ impl RunState {
         step.status = end.status;
         step.reason = end.reason;
         step.waiting = false;
-        step.interrupted = false;
+        // A failure does not tell what the attempt did that was cut off before it: who tries again, and who takes it
+        // back, is to know of that one still.
+        let is_left_out = end.status == StepStatus::Skipped && end.reason != Some(Reason::Failed);
+        if end.status == StepStatus::Completed || is_left_out {
+            step.interrupted = false;
+        }
         step.ended = self.counts.elapsed;
         let output = Output::of(end);
         let has_details = end.error.is_some() || output.is_some() || end.message.is_some();
@@ -203,7 +208,10 @@ impl RunState {
         step.waiting = false;
         let before = step.status;
         step.status = match undo.status {
-            UndoStatus::Undone => StepStatus::Undone,
+            UndoStatus::Undone => {
+                step.interrupted = false;
+                StepStatus::Undone
+            }
             UndoStatus::UndoFailed => StepStatus::UndoFailed,
             UndoStatus::Skipped => before,
         };

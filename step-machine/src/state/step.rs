@@ -187,7 +187,7 @@ impl StepState {
         Some(Duration::from_nanos(details.next_attempt))
     }
 
-    /// Whether an attempt began whose end is not known.
+    /// Whether an attempt began whose end is not known, and the step has neither completed nor been undone since.
     #[inline]
     pub fn is_interrupted(&self) -> bool {
         self.interrupted

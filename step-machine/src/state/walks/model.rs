@@ -199,7 +199,11 @@ impl Life {
             Act::End { status, reason, .. } => {
                 self.status = status;
                 self.waiting = false;
-                self.interrupted = false;
+                self.interrupted &= match status {
+                    StepStatus::Completed => false,
+                    StepStatus::Skipped => reason == Some(Reason::Failed),
+                    _ => true,
+                };
                 self.fraction = if status.is_settled() { 0.0 } else { self.fraction };
                 self.stopped = (!status.is_settled()).then_some(status);
                 self.warned = reason == Some(Reason::Failed) && status == StepStatus::Skipped;
@@ -219,7 +223,10 @@ impl Life {
                 self.undo = Undo::Ended(status);
                 self.waiting = false;
                 match status {
-                    UndoStatus::Undone => self.status = StepStatus::Undone,
+                    UndoStatus::Undone => {
+                        self.status = StepStatus::Undone;
+                        self.interrupted = false;
+                    }
                     UndoStatus::UndoFailed => self.status = StepStatus::UndoFailed,
                     UndoStatus::Skipped => {}
                 }
