@@ -235,7 +235,8 @@ impl RunState {
             parent.attempt = attempt;
         }
         for step in &mut self.steps {
-            step.interrupted |= step.is_cut_off();
+            let is_cut_off = step.is_cut_off();
+            step.interrupted |= is_cut_off;
             if step.undo == Undo::Running {
                 // Its end is not known, so it is tried again like one that failed.
                 step.undo = Undo::Ended(UndoStatus::UndoFailed);
@@ -247,6 +248,10 @@ impl RunState {
                 StepStatus::Running if resume.rollback => {
                     step.status = StepStatus::Cancelled;
                     self.counts.halted += 1;
+                    if let Some(details) = step.details.as_mut().filter(|_| is_cut_off) {
+                        // It is that of the attempt before the one that was cut off.
+                        details.error = None;
+                    }
                 }
                 StepStatus::Running | StepStatus::Failed | StepStatus::Cancelled if !resume.rollback => {
                     step.status = StepStatus::Pending;
@@ -256,10 +261,10 @@ impl RunState {
             }
         }
         self.counts.active = 0;
-        self.failure = None;
         self.counts.status = if resume.rollback { RunStatus::RollingBack } else { RunStatus::Running };
         if !resume.rollback {
             self.counts.halted = 0;
+            self.failure = None;
         }
     }
 

@@ -328,7 +328,7 @@ impl RunState {
         self.counts.thinned
     }
 
-    /// What is known of the failure, once the run ended with one.
+    /// What is known of the failure, once the run ended with one; also while the run is being taken back for it.
     pub fn failure(&self) -> Option<&FailureRecord> {
         self.failure.as_deref()
     }
@@ -427,15 +427,16 @@ impl RunState {
         }
     }
 
-    /// The first step that stopped the run.
+    /// The step that stopped the run: of those that failed the first one in time, or else of those that were cancelled.
     pub(crate) fn halted_step(&self) -> Option<usize> {
         if self.counts.halted == 0 {
             return None;
         }
-        self.steps
-            .iter()
-            .position(|step| step.failed_status() == Some(StepStatus::Failed))
-            .or_else(|| self.steps.iter().position(|step| step.failed_status().is_some()))
+        let first = |status| {
+            let stopped = (0..self.steps.len()).filter(|&index| self.steps[index].failed_status() == Some(status));
+            stopped.min_by_key(|&index| self.steps[index].attempt_ended().unwrap_or(u64::MAX))
+        };
+        first(StepStatus::Failed).or_else(|| first(StepStatus::Cancelled))
     }
 
     /// How a run ends that is left where it is.
