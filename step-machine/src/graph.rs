@@ -1,6 +1,7 @@
 //! What the steps of a plan wait for.
 
 use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::workflow::Plan;
 
@@ -35,13 +36,24 @@ pub(crate) fn with_later(plan: &Plan, mut marked: Vec<bool>) -> Vec<bool> {
         }
         return marked;
     }
-    let mut waited_by = vec![Vec::new(); marked.len()];
-    for (index, needs) in waits_for(plan).iter().enumerate() {
+    let open = (0..marked.len()).filter(|&index| marked[index]).collect();
+    spread(&waited_by(plan), marked, open)
+}
+
+/// For each step the positions of those that wait for it.
+fn waited_by(plan: &Plan) -> Vec<Vec<usize>> {
+    let waits_for = waits_for(plan);
+    let mut waited_by = vec![Vec::new(); waits_for.len()];
+    for (index, needs) in waits_for.iter().enumerate() {
         for &need in needs {
             waited_by[need].push(index);
         }
     }
-    let mut open: Vec<usize> = (0..marked.len()).filter(|&index| marked[index]).collect();
+    waited_by
+}
+
+/// Marks what waits for the steps that are open, however far.
+fn spread(waited_by: &[Vec<usize>], mut marked: Vec<bool>, mut open: Vec<usize>) -> Vec<bool> {
     while let Some(index) = open.pop() {
         for &later in &waited_by[index] {
             if !std::mem::replace(&mut marked[later], true) {
@@ -50,6 +62,25 @@ pub(crate) fn with_later(plan: &Plan, mut marked: Vec<bool>) -> Vec<bool> {
         }
     }
     marked
+}
+
+/// What waits for the steps of a plan, looked up when it is first asked for: a run that goes forward never does.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dependents(OnceLock<Arc<[Vec<usize>]>>);
+
+impl Dependents {
+    /// For each step whether it waits for the one at `index` of `plan`, however far.
+    pub(crate) fn of(&self, plan: &Plan, index: usize) -> Vec<bool> {
+        let waited_by = self.0.get_or_init(|| waited_by(plan).into());
+        spread(waited_by, vec![false; waited_by.len()], vec![index])
+    }
+}
+
+impl PartialEq for Dependents {
+    /// Follow from the plan, whether they were asked for yet or not.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// For each step whether a run that ends with the step at `last` comes to it.

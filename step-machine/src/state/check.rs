@@ -296,26 +296,11 @@ impl RunState {
             self.wants_undo(later) && !matches!(self.steps[later].undo, Undo::Ended(UndoStatus::UndoFailed))
         };
         if self.plan.parallel {
-            self.dependents(index).into_iter().find(open)
+            let builds_on_it = self.dependents.of(&self.plan, index);
+            (0..self.steps.len()).filter(|&later| builds_on_it[later]).find(open)
         } else {
             (index + 1..self.steps.len()).find(open)
         }
-    }
-
-    /// The steps that need this one, directly or by way of others.
-    fn dependents(&self, index: usize) -> Vec<usize> {
-        let mut found = vec![index];
-        let mut next = 0;
-        while let Some(&needed) = found.get(next) {
-            next += 1;
-            for (later, step) in self.plan.steps.iter().enumerate() {
-                if !found.contains(&later) && step.needs.contains(&self.plan.steps[needed].id) {
-                    found.push(later);
-                }
-            }
-        }
-        found.swap_remove(0);
-        found
     }
 
     fn check_undo_end(&self, index: usize, undo: &UndoEnd) -> Verdict {

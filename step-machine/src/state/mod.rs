@@ -26,6 +26,7 @@ pub use rebase::PlanChange;
 pub use step::{StepState, TaskState, Undo};
 
 use crate::event::{Event, FailureRecord, Kind, Parent, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
+use crate::graph::Dependents;
 use crate::run_id::RunId;
 use crate::time::nanos;
 use crate::workflow::{Plan, SharedPlan, Step, Workflow};
@@ -55,6 +56,7 @@ pub struct RunState {
     about: Option<Box<About>>,
     started_at: SystemTime,
     total_weight: TotalWeight,
+    dependents: Dependents,
     steps: Vec<StepState>,
     counts: Counts,
     failure: Option<Box<FailureRecord>>,
@@ -130,6 +132,7 @@ impl RunState {
             about: None,
             started_at,
             total_weight: TotalWeight::default(),
+            dependents: Dependents::default(),
             steps: plan.steps.iter().map(|_| StepState::default()).collect(),
             counts: Counts {
                 status: RunStatus::Running,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{RunState, StepState, TotalWeight};
 use crate::event::{Reason, StepRef, StepStatus};
-use crate::graph;
+use crate::graph::{self, Dependents};
 use crate::plan_diff::{origin, successor};
 use crate::workflow::{Plan, SharedPlan};
 
@@ -168,6 +168,7 @@ impl RunState {
         let share = self.share();
         (self.counts.settled, self.counts.settled_weight) = settled(&steps, &plan);
         self.total_weight = TotalWeight::default();
+        self.dependents = Dependents::default();
         // Progress never falls, also where the new plan has more to do.
         self.counts.reached_weight = self.counts.settled_weight.max(share * self.total_weight.of(&plan));
         self.counts.current = self.counts.current.and_then(|index| plan.position(&self.plan.steps[index].id));
