@@ -142,10 +142,12 @@ impl Book {
         std::mem::take(&mut self.events)
     }
 
-    /// What is waited for where everything was given to the journal, and whoever waited went away.
-    pub(crate) fn barrier(&self) -> Option<Box<Ack>> {
+    /// What is waited for where everything was given to the journal, and somebody else waits for that or went away.
+    pub(crate) fn barrier(&self, waiting: Waiting) -> Option<Box<Ack>> {
         let (upto, lease) = (self.events.last()?.seq, self.lease.as_ref()?);
-        Some(Box::new(Ack { upto, reply: self.journal.append(Append::new(lease, &[])) }))
+        let mut append = Append::new(lease, &[]);
+        append.waiting = waiting;
+        Some(Box::new(Ack { upto, reply: self.journal.append(append) }))
     }
 
     /// Takes in what the journal said: the events that it has now, or what is to be taken back.

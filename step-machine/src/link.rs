@@ -76,7 +76,7 @@ impl Shared {
     /// Waits until the journal has everything; `false` where it has failed, now or before.
     #[cfg(feature = "runner")]
     pub(crate) async fn keep(&self, waiting: Waiting) -> bool {
-        let ack = self.lock().send(waiting);
+        let ack = self.lock().send_all(waiting);
         match ack {
             Some(ack) => self.settle(ack).await,
             None => !self.lock().is_broken(),
@@ -153,6 +153,93 @@ impl Link {
         match self {
             Self::Own(recorder) => recorder,
             Self::Shared(shared) => Shared::into_recorder(shared),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "runner"))]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test ends where it is surprised")]
+
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::book::Book;
+    use crate::event::Event;
+    use crate::journal::{Answer, Append, Claim, Claimed, Journal, JournalError, Lease, Reply, RunQuery, RunSummary};
+    use crate::recorder::Watch;
+    use crate::state::RunState;
+    use crate::workflow::{Plan, StepInfo};
+
+    /// Answers when it is told to, and from then on at once.
+    struct Slow(Mutex<Option<Vec<Answer<()>>>>);
+
+    impl Slow {
+        fn answer(&self, answer: fn() -> Result<(), JournalError>) {
+            let answers = lock(&self.0).take().unwrap();
+            for waiting in answers {
+                waiting.send(answer());
+            }
+        }
+    }
+
+    impl Journal for Slow {
+        fn append(&self, _: Append<'_>) -> Reply<()> {
+            let mut waiting = lock(&self.0);
+            let Some(waiting) = &mut *waiting else { return Reply::ready(Ok(())) };
+            let (answer, reply) = Reply::later();
+            waiting.push(answer);
+            reply
+        }
+
+        fn claim(&self, _: &Claim) -> Reply<Claimed> {
+            Reply::ready(Err(JournalError::Closed))
+        }
+
+        fn release(&self, _: &Lease) -> Reply<()> {
+            Reply::ready(Ok(()))
+        }
+
+        fn load(&self, _: &RunId) -> Reply<Vec<Event>> {
+            Reply::ready(Ok(Vec::new()))
+        }
+
+        fn list(&self, _: &RunQuery) -> Reply<Vec<RunSummary>> {
+            Reply::ready(Ok(Vec::new()))
+        }
+
+        fn abandon(&self, _: &RunId, _: &str) -> Reply<()> {
+            Reply::ready(Ok(()))
+        }
+
+        fn prune(&self, _: SystemTime) -> Reply<usize> {
+            Reply::ready(Ok(0))
+        }
+    }
+
+    #[test]
+    fn what_another_step_has_given_the_journal_is_waited_for_too() {
+        let answers: [fn() -> Result<(), JournalError>; 2] = [|| Ok(()), || Err(JournalError::Closed)];
+        for answer in answers {
+            let (run, journal) = (RunId::from("r"), Arc::new(Slow(Mutex::new(Some(Vec::new())))));
+            let mut plan = Plan::new("w", [StepInfo::new("left", "Left"), StepInfo::new("right", "Right")]);
+            plan.parallel = true;
+            let now = SystemTime::UNIX_EPOCH;
+            let book = Book::new(journal.clone(), Lease::new(run.clone(), 1, 1), Vec::new());
+            let mut recorder = Recorder::new(RunState::new(run, plan.into(), now), Watch::default(), now, Some(book));
+            recorder.defer();
+            assert!(recorder.begin_step(0) && recorder.complete_step(0));
+            // `right` begins on another thread, and so gives the journal the outcome of `left`.
+            assert!(recorder.begin_step(1));
+            let other = recorder.send(Waiting::Sibling).unwrap();
+            let shared = Shared::new(recorder);
+            let (mut kept, mut context) = (pin!(shared.keep(Waiting::Sibling)), Context::from_waker(Waker::noop()));
+            assert_eq!(kept.as_mut().poll(&mut context), Poll::Pending);
+            journal.answer(answer);
+            assert_eq!(kept.as_mut().poll(&mut context), Poll::Ready(answer().is_ok()));
+            assert_eq!(shared.lock().settle(other.wait()), answer().is_ok());
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What a run takes from the allocator.
 
-use step_machine::{MachineBuilder, Report, StepContext, Workflow};
+use step_machine::journal::{Append, Reply};
+use step_machine::{Journal, MachineBuilder, MemoryJournal, Report, StepContext, Workflow};
+
+use crate::support::as_in;
 
 #[derive(Workflow)]
 enum Two {
@@ -44,4 +47,35 @@ fn a_step_in_memory_without_observers_allocates_nothing() {
     let two = allocation_counter::measure(|| drop(drive_two(Two::machine()))).count_total;
     let eight = allocation_counter::measure(|| drop(drive_eight(Eight::machine()))).count_total;
     assert_eq!((two, eight), (2, 2), "one for the run and one for the table of its steps");
+}
+
+/// Takes everything and keeps nothing.
+#[derive(Default)]
+struct Nowhere(MemoryJournal);
+
+impl Journal for Nowhere {
+    fn append(&self, _: Append<'_>) -> Reply<()> {
+        Reply::ready(Ok(()))
+    }
+
+    as_in!(0);
+}
+
+#[test]
+fn what_news_of_a_step_take_with_a_journal_does_not_grow_with_its_tasks() {
+    let allocations = |tasks: usize| {
+        let run = Two::machine().journal(Nowhere::default()).begin().unwrap();
+        let told = allocation_counter::measure(|| {
+            let body = |cx: &mut StepContext| {
+                let tasks: Vec<_> =
+                    (0..tasks).map(|task| cx.task(format!("task-{task}"), format!("Task {task}"))).collect();
+                tasks.into_iter().for_each(step_machine::Task::complete);
+                std::io::Result::Ok(())
+            };
+            drop(run.step(two::A, body).unwrap());
+        });
+        told.count_total
+    };
+    let (few, many) = (allocations(100), allocations(400));
+    assert!(many < 8 * few, "{few} allocations for 100 tasks, {many} for 400");
 }

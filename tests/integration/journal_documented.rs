@@ -11,6 +11,9 @@ use crate::sqlite::event;
 use crate::sqlite::queries::{documented, rows};
 use crate::support::seed;
 
+/// The run of which something was just heard.
+const SPEAKS: &str = "web-49/build/upload/apply/disk";
+
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 #[derive(Workflow, Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +113,13 @@ fn fill(journal: &dyn Journal) -> Lease {
     seed(journal, &up_to(failed(5, 20, "web-46").events("web-46"), "undo_start"));
     seed(journal, &up_to(left(6).events("web-47"), "step_retry"));
     journal.abandon(&"web-47".into(), "nobody asks for it").wait().unwrap();
-    seed(journal, &[nested()]);
+    seed(journal, &[nested("web-45", "web-45/copy-files/upload")]);
+    // One that is silent itself, and so is what is nested in it; but not what is nested in that.
+    seed(journal, &up_to(left(7).events("web-49"), "step_start"));
+    seed(journal, &[nested("web-49", "web-49/build/upload")]);
+    let mut speaks = nested("web-49/build/upload", SPEAKS);
+    speaks.at = SystemTime::now();
+    seed(journal, &[speaks]);
     // And one that is just driven.
     let lease = journal.claim(&Claim::of("web-48")).wait().unwrap().lease;
     journal.append(Append::new(&lease, &begun("web-48"))).wait().unwrap();
@@ -129,14 +138,10 @@ fn stalled(first: &Event, seq: u64) -> Event {
     .unwrap()
 }
 
-/// A run inside of one that is silent, and silent itself.
-fn nested() -> Event {
-    event(
-        "web-45/copy-files/upload",
-        1,
-        r#""type":"run_start","plan":{"workflow":"provision","steps":[{"id":"apply","name":"Apply"}]},
-            "parent":{"run":"web-45","step":"copy-files"}"#,
-    )
+/// A run inside of another one, and silent.
+fn nested(outer: &str, id: &str) -> Event {
+    let plan = r#"{"workflow":"provision","steps":[{"id":"apply","name":"Apply"}]}"#;
+    event(id, 1, &format!(r#""type":"run_start","plan":{plan},"parent":{{"run":"{outer}","step":"build"}}"#))
 }
 
 /// A run of now that begins its first step.
@@ -148,8 +153,10 @@ fn begun(id: &str) -> Vec<Event> {
 
 /// What each query of the page gives, in its order. A time of `web-48`, which runs now, is its own.
 fn expected(journal: &dyn Journal) -> Vec<(&'static str, Vec<String>)> {
-    let now = journal.list(&step_machine::journal::RunQuery::of("web-48")).wait().unwrap().remove(0);
+    let find = |run: &str| journal.list(&step_machine::journal::RunQuery::of(run)).wait().unwrap().remove(0);
+    let now = find("web-48");
     let updated = humantime::format_rfc3339_micros(now.updated_at);
+    let spoke = humantime::format_rfc3339_micros(find(SPEAKS).updated_at);
     let owner = now.owner.unwrap();
     let owner = format!("{} | {}", owner.host, owner.pid);
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
@@ -165,12 +172,16 @@ fn expected(journal: &dyn Journal) -> Vec<(&'static str, Vec<String>)> {
                 "web-46 | health-check | 75 | static | 2026-01-01T05:00:25.000000Z | rolling_back".to_owned(),
                 "web-47 | copy-files | 25 | static | 2026-01-01T06:00:42.000000Z | running".to_owned(),
                 format!("web-48 | build | 0 | - | {updated} | running"),
+                "web-49 | build | 0 | - | 2026-01-01T07:00:00.000000Z | running".to_owned(),
+                "web-49/build/upload | - | 0 | - | 2026-01-01T00:00:01.000000Z | running".to_owned(),
+                format!("{SPEAKS} | - | 0 | - | {spoke} | running"),
             ],
         ),
         (
             "unfinished runs",
             vec![
                 format!("web-48 | publish | build | 0 | {owner}"),
+                "web-49 | publish | build | 0 | - | -".to_owned(),
                 "web-46 | publish | health-check | 75 | - | -".to_owned(),
                 "web-45 | publish | copy-files | 25 | - | -".to_owned(),
             ],

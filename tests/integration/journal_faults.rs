@@ -1,10 +1,10 @@
 //! A journal that fails, at every write it is asked for, and a run that two want to drive.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use step_machine::event::RunStatus;
-use step_machine::journal::{Append, Reply};
+use step_machine::event::{Event, RunStatus};
+use step_machine::journal::{Append, Reply, Waiting};
 use step_machine::{Cause, Failure, Journal, JournalError, MemoryJournal, RunState, StepContext, Workflow};
 
 use crate::support::{Recorded, TextJournal, Trouble, as_in, block_on, lines, ok, refuse};
@@ -15,6 +15,8 @@ struct Faulty {
     kept: TextJournal,
     writes: Arc<AtomicUsize>,
     refused: usize,
+    /// The news among what was refused.
+    news: Arc<Mutex<Vec<Event>>>,
 }
 
 impl Faulty {
@@ -34,6 +36,9 @@ impl Faulty {
 impl Journal for Faulty {
     fn append(&self, append: Append<'_>) -> Reply<()> {
         if self.writes.fetch_add(1, Ordering::Relaxed) + 1 == self.refused {
+            if append.waiting == Waiting::Nobody {
+                self.news.lock().unwrap().extend_from_slice(append.events);
+            }
             return Reply::ready(Err(JournalError::Write {
                 run: append.lease.run.clone(),
                 source: "the disk is full".into(),
@@ -101,7 +106,9 @@ fn is_consistent(journal: &Faulty, seen: &Recorded, failure: Option<&Failed>, at
     assert_eq!(journal.writes(), at, "a write after the fault");
     assert_eq!(seen.events(), journal.kept.events("r"), "observers saw what is not durable, or missed what is");
     if let Some(state) = failure.and_then(Failure::state) {
-        assert_eq!(journal.kept.fold("r").unwrap().as_ref(), Some(state), "memory is ahead of the journal");
+        let known = [journal.kept.events("r"), journal.news.lock().unwrap().clone()].concat();
+        let known = RunState::fold(&known).unwrap();
+        assert_eq!(known.as_ref(), Some(state), "memory is ahead of the journal by more than news");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use step_machine::journal::{Append, Reply, RunSummary};
 use step_machine::{Journal, MemoryJournal, SqliteJournal, Workflow};
@@ -42,10 +42,33 @@ fn finds_what_is_silent(journal: Arc<dyn Journal>) {
     let now = now.step(copying::Files, ok).unwrap();
     assert_eq!(stalled(&journal, FIVE_MINUTES), ["hangs", "is-gone"]);
     assert_eq!(stalled(&journal, Duration::ZERO), ["now", "hangs", "is-gone"]);
+    what_is_nested_in_a_run_speaks_for_it(&journal);
 
     now.step(copying::Index, ok).unwrap().finish().unwrap();
     assert_eq!(stalled(&journal, Duration::ZERO), ["hangs", "is-gone"]);
     assert!(stalled(&journal, Duration::MAX).is_empty());
+}
+
+/// Two runs that are silent, with one inside in which another one is nested: in one of them that one is heard of.
+fn what_is_nested_in_a_run_speaks_for_it(journal: &Arc<dyn Journal>) {
+    let nested = |outer: &str, id: &str| {
+        let plan = r#"{"workflow":"w","steps":[{"id":"apply","name":"Apply"}]}"#;
+        event(id, 1, &format!(r#""type":"run_start","plan":{plan},"parent":{{"run":"{outer}","step":"apply"}}"#))
+    };
+    for outer in ["speaks", "is-silent"] {
+        let (inner, innermost) = (format!("{outer}/apply/a"), format!("{outer}/apply/a/apply/b"));
+        seed(&**journal, &events(outer, 5));
+        seed(&**journal, &[nested(outer, &inner)]);
+        let mut last = nested(&inner, &innermost);
+        if outer == "speaks" {
+            last.at = SystemTime::now();
+        }
+        seed(&**journal, &[last]);
+    }
+    assert_eq!(stalled(journal, FIVE_MINUTES), ["is-silent", "hangs", "is-gone"]);
+    for run in ["speaks", "is-silent"] {
+        journal.abandon(&run.into(), "it was an example").wait().unwrap();
+    }
 }
 
 #[test]

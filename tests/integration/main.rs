@@ -46,6 +46,7 @@ mod events_read;
 mod exhaust;
 mod failure;
 mod flows;
+mod fold_costs;
 mod gated;
 mod handler;
 mod journal;

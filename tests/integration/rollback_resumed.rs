@@ -5,7 +5,7 @@ use std::time::Duration;
 use step_machine::event::{RunStatus, StepStatus};
 use step_machine::journal::Sealer;
 use step_machine::time::ManualClock;
-use step_machine::{Cause, Failure, Journal, JournalError, StepContext, Workflow};
+use step_machine::{Cause, Entry, Failure, Journal, JournalError, StepContext, Workflow};
 
 use crate::secret::key;
 use crate::support::{Recorded, TextJournal, Trouble, block_on, ok, refuse, seed};
@@ -87,6 +87,35 @@ fn a_rollback_whose_process_died_anywhere_goes_on_and_undoes_nothing_twice() {
         assert_eq!(undone.iter().map(|(step, _)| *step).collect::<Vec<_>>(), expected, "after {before:?}");
         assert_eq!(journal.fold("r").unwrap().as_ref(), failure.state());
     }
+}
+
+#[test]
+fn an_undo_knows_of_an_attempt_that_was_cut_off_before_the_one_that_failed() {
+    let journal = TextJournal::new();
+    let Entry::Run(guard) = machine(&journal).begin().unwrap().enter(Copy) else { panic!("the step has not settled") };
+    // The process is gone: nothing is recorded any more.
+    std::mem::forget(guard);
+    let run = machine(&journal).take_over().begin().unwrap();
+    let mut failure = run.step(Copy, |_| Err(Trouble::Network)).unwrap_err();
+    let mut undone = Vec::new();
+    for result in [Err(Trouble::Lost), Ok(())] {
+        let mut result = Some(result);
+        failure = failure.rollback(|_, cx| {
+            undone.push((cx.interrupted(), cx.output(Copy).unwrap()));
+            result.take().unwrap()
+        });
+        drop(failure);
+        failure = match machine(&journal).begin_rollback() {
+            Ok(failure) => failure,
+            Err(error) => {
+                assert!(matches!(error, JournalError::Over { status: RunStatus::RolledBack, .. }), "{error:?}");
+                break;
+            }
+        };
+    }
+    // It may have copied all before its process died, and what is tried again after a failed undo is to know that too.
+    assert_eq!(undone, [(true, None), (true, None)]);
+    assert!(!journal.fold("r").unwrap().unwrap().step("copy").unwrap().is_interrupted(), "it is undone");
 }
 
 #[test]

@@ -109,6 +109,8 @@ impl StepContext {
     }
 
     /// Whether an earlier attempt began and its end is not known: it may have done all, some or nothing of its work.
+    ///
+    /// Stays so until the step has completed or is undone: also in the attempts that follow a failed one, and in the undo.
     pub fn interrupted(&self) -> bool {
         self.ask(StepState::is_interrupted)
     }
@@ -178,10 +180,11 @@ impl StepContext {
     /// What an earlier step of this run handed on, read from the record; `None` where it has not completed, or is a
     /// step of another workflow.
     ///
-    /// An undo finds here what it has to take back. Fails with [`JournalError::Output`] where what was recorded is not
-    /// of the step's type any more.
+    /// An undo finds here what it has to take back: of a step that was to run again and has not completed since, what it
+    /// handed on before. Fails with [`JournalError::Output`] where what was recorded is not of the step's type any more.
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, JournalError> {
-        let read = self.link.read(|recorder| recorder.state().output(step));
+        let find = if self.phase == Phase::Undo { StepState::output_to_undo } else { StepState::output };
+        let read = self.link.read(|recorder| recorder.state().read(step, find));
         let (run, step) = (self.run(), S::STEP.id());
         read.map_err(|source| JournalError::Output { run: run.clone(), step: step.to_owned(), source })
     }

@@ -258,6 +258,11 @@ fn undo(state: &RunState, index: usize) -> Option<UndoRecord> {
 
 /// What stopped a run by its record: the step where one did, and the error.
 pub(crate) fn earlier(state: &RunState) -> (Option<usize>, ErrorRecord) {
+    // The end of the run says it, also where no step did.
+    if let Some(failed) = state.failure() {
+        let step = failed.step.as_ref().and_then(|step| step.find(state.plan()));
+        return (step, failed.error.clone());
+    }
     let step = state.halted_step();
     let error = step.and_then(|step| state.steps()[step].error()).cloned();
     (step, error.unwrap_or_else(cancelled))
@@ -267,7 +272,12 @@ pub(crate) fn earlier(state: &RunState) -> (Option<usize>, ErrorRecord) {
 pub(crate) fn halted(state: &RunState) -> FailureRecord {
     let (step, error) = earlier(state);
     let mut record = failed_step(state, step, error);
-    if let Some(ended) = step.and_then(|step| state.steps()[step].attempt_ended()) {
+    if let Some(failed) = state.failure() {
+        record.failed_at = failed.failed_at;
+        record.run_duration = failed.run_duration;
+        record.step_duration = failed.step_duration;
+        record.trace_file.clone_from(&failed.trace_file);
+    } else if let Some(ended) = step.and_then(|step| state.steps()[step].attempt_ended()) {
         record.failed_at = state.time_at(ended);
         record.run_duration = Duration::from_nanos(ended);
     }

@@ -92,10 +92,13 @@ pub trait Journal: Send + Sync {
     /// be read does not keep the others from being found.
     fn list(&self, query: &RunQuery) -> Reply<Vec<RunSummary>>;
 
-    /// The runs of which nothing was heard for so long, and that have not ended: their process hangs, or is gone. Those
-    /// that are nested in a step of another one, and those that were abandoned, are left out.
+    /// The runs of which nothing was heard for so long, nor of what is nested in them, and that have not ended: their
+    /// process hangs, or is gone. Those that are nested in a step of another one, and those that were abandoned, are left
+    /// out.
     fn stalled(&self, silence: Duration) -> Reply<Vec<RunSummary>> {
-        self.list(&RunQuery::unfinished().silent_for(silence))
+        let query = RunQuery::unfinished().silent_for(silence);
+        // All that have not ended, as what is nested speaks for the run that it is in.
+        self.list(&RunQuery::unfinished().with_nested()).map(move |runs| query.silent_among(runs))
     }
 
     /// Gives up a run, with the reason, whether it can be read or not: nobody can claim it any more. Fails where

@@ -1,6 +1,6 @@
 //! Finding runs in a journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,23 @@ impl RunQuery {
     pub fn limit(mut self, runs: usize) -> Self {
         self.limit = Some(runs);
         self
+    }
+
+    /// Those of all runs that have not ended which this query finds, but for those in which one is nested that was heard
+    /// of since.
+    pub(super) fn silent_among(&self, mut unfinished: Vec<RunSummary>) -> Vec<RunSummary> {
+        let since = self.silent_since.unwrap_or_else(SystemTime::now);
+        let parents: HashMap<RunId, RunId> =
+            unfinished.iter().filter_map(|run| Some((run.run.clone(), run.parent.clone()?))).collect();
+        let mut speaking = HashSet::new();
+        for run in unfinished.iter().filter(|run| run.updated_at > since) {
+            let mut inner = &run.run;
+            while let Some(outer) = parents.get(inner).filter(|outer| speaking.insert((*outer).clone())) {
+                inner = outer;
+            }
+        }
+        unfinished.retain(|run| run.fits(self) && !speaking.contains(&run.run));
+        unfinished
     }
 
     /// With the runs that are nested in a step of another one.

@@ -124,6 +124,28 @@ impl<T> Reply<T> {
     }
 }
 
+impl<T: 'static> Reply<T> {
+    /// What becomes of the answer by `map`, which is called on the thread that sends it.
+    pub(super) fn map<U: Send + 'static>(mut self, map: impl FnOnce(T) -> U + Send + 'static) -> Reply<U> {
+        let (answer, mapped) = Reply::later();
+        let heir = move |result: Result<T, JournalError>| answer.send(result.map(map));
+        match &mut self.0 {
+            State::Ready(result) => heir(result.take().unwrap_or(Err(JournalError::Closed))),
+            State::Later(slot) => {
+                let mut content = lock(&slot.state);
+                match content.take() {
+                    Some(result) => {
+                        drop(content);
+                        heir(result);
+                    }
+                    None => content.heir = Some(Box::new(heir)),
+                }
+            }
+        }
+        mapped
+    }
+}
+
 impl<T> Future for Reply<T> {
     type Output = Result<T, JournalError>;
 

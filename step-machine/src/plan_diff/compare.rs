@@ -6,16 +6,23 @@ use serde_json::{Map, Value};
 use super::{PlanDiff, PlanDifference};
 use crate::workflow::{Plan, StepInfo};
 
-/// Where the step of a newer plan stands in `old`, whatever it was called there.
-pub(crate) fn origin(old: &Plan, step: &StepInfo) -> Option<usize> {
+/// Where the step at `at` of a newer plan stands in `old`, whatever it was called there.
+pub(crate) fn origin(old: &Plan, new: &Plan, at: usize) -> Option<usize> {
+    let step = &new.steps[at];
+    // Most steps stand where they stood: a plan of a thousand is not to be searched a thousand times.
+    if old.steps.get(at).is_some_and(|known| known.id == step.id) {
+        return Some(at);
+    }
     std::iter::once(&step.id).chain(&step.aliases).find_map(|id| old.steps.iter().position(|known| known.id == *id))
 }
 
 /// Where a step of `old` stands in `new`, whatever it is called there.
 pub(crate) fn successor(old: &Plan, index: usize, new: &Plan) -> Option<usize> {
     // A step that stands for another one cannot stand for this one too.
-    let own = |&at: &usize| origin(old, &new.steps[at]) == Some(index);
-    new.position(&old.steps[index].id).filter(own)
+    let own = |&at: &usize| origin(old, new, at) == Some(index);
+    let id = &old.steps[index].id;
+    let stays = new.steps.get(index).is_some_and(|step| step.id == *id);
+    stays.then_some(index).or_else(|| new.position(id)).filter(own)
 }
 
 /// The two plans, and where the steps of the older one went.
@@ -77,11 +84,11 @@ impl Pair<'_> {
     }
 
     fn added(&mut self) {
-        let is_old = |step: &&StepInfo| origin(self.old, step).is_some();
-        for (at, step) in self.new.steps.iter().enumerate().filter(|(_, step)| !is_old(step)) {
-            let next = self.new.steps[at..].iter().find(is_old).filter(|_| !self.new.parallel);
-            let before = next.map(|next| next.id.clone());
-            self.found.push(PlanDifference::Added { step: step.id.clone(), before });
+        let is_old = |&at: &usize| origin(self.old, self.new, at).is_some();
+        let (count, id) = (self.new.steps.len(), |at: usize| self.new.steps[at].id.clone());
+        for at in (0..count).filter(|at| !is_old(at)) {
+            let before = (at..count).find(is_old).filter(|_| !self.new.parallel).map(id);
+            self.found.push(PlanDifference::Added { step: id(at), before });
         }
     }
 

@@ -68,10 +68,15 @@ impl Recorder {
         !self.is_broken()
     }
 
+    /// What is waited for until the journal has everything, also what somebody else has given it; `None` where it has.
+    #[inline]
+    pub(crate) fn send_all(&mut self, waiting: Waiting) -> Option<Box<Ack>> {
+        self.send(waiting).or_else(|| self.book.as_ref()?.barrier(waiting))
+    }
+
     /// Waits until the journal has everything; `false` where it has failed, now or before.
     pub(crate) fn flush(&mut self) -> bool {
-        let ack = self.send(Waiting::Thread).or_else(|| self.book.as_ref()?.barrier());
-        match ack {
+        match self.send_all(Waiting::Thread) {
             Some(ack) => self.settle(ack.wait()),
             None => !self.is_broken(),
         }

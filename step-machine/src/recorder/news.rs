@@ -50,7 +50,8 @@ impl Recorder {
         self.secrecy.redact_news(&mut kind);
         let stamp = self.state.next_stamp(elapsed);
         let Ok(target) = self.state.check(stamp, &kind) else { return };
-        let saved = self.book.as_ref().map(|_| self.state.save(target));
+        // Kept as it is where the journal does not take them: a copy of a step with all its tasks for each of its news
+        // would be too much for that.
         self.state.commit(stamp, &kind, target);
         if self.is_idle() {
             return;
@@ -64,12 +65,7 @@ impl Recorder {
         };
         match sent {
             Ok(()) => self.observers.notify(&event),
-            Err(error) => {
-                if let Some(saved) = saved {
-                    self.state.restore(saved);
-                }
-                self.break_off(error);
-            }
+            Err(error) => self.break_off(error),
         }
     }
 

@@ -149,15 +149,16 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
         }
     }
 
-    /// The first failure counts, in the order of the record; a step that was cancelled for it, or before it, does not.
+    /// The first failure counts, in the order of the record, before one that is not there; a step that was cancelled for
+    /// it, or before it, does not.
     fn comes_before(&self, next: &Halt<P::Error>, first: &Halt<P::Error>) -> bool {
         let is_cancelled = |halt: &Halt<P::Error>| matches!(halt.cause, Cause::Cancelled);
         if is_cancelled(next) || is_cancelled(first) {
             return is_cancelled(first) && !is_cancelled(next);
         }
         let recorder = self.shared.lock();
-        let ended = |halt: &Halt<P::Error>| halt.step.map(|step| recorder.step(step).ended());
-        ended(next) < ended(first)
+        let ended = |halt: &Halt<P::Error>| recorder.step(halt.step?).attempt_ended();
+        ended(next).unwrap_or(u64::MAX) < ended(first).unwrap_or(u64::MAX)
     }
 }
 

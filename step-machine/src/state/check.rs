@@ -6,6 +6,7 @@ use crate::event::{
     Kind, Reason, RunEnd, RunResume, RunStatus, StepEnd, StepRetry, StepStart, StepStatus, TaskStatus, UndoEnd,
     UndoStart, UndoStatus,
 };
+use crate::graph;
 
 type Verdict = Result<(), IllegalReason>;
 
@@ -96,17 +97,22 @@ impl RunState {
             return Err(IllegalReason::Rule { rule: "a run that goes back runs no step again" });
         }
         let plan = resume.plan.as_deref().unwrap_or(&self.plan);
+        let is_reached = self.reached_in(plan);
+        let (mut again, mut next) = (vec![false; plan.steps.len()], 0);
         for step in &resume.again {
-            let from = step.find(plan).ok_or(IllegalReason::UnknownStep)?;
-            let again = self.to_run_again(plan, from);
-            if !again.contains(step) {
+            // Mostly they stand one after the other.
+            let index = step.find_near(plan, [next]).ok_or(IllegalReason::UnknownStep)?;
+            if !is_reached[index] {
                 return Err(IllegalReason::Rule { rule: "only a step that began or is settled runs again" });
             }
-            if let Some(left) = again.into_iter().find(|after| !resume.again.contains(after)) {
-                return Err(IllegalReason::Unfinished { step: left.to_string() });
-            }
+            again[index] = true;
+            next = index + 1;
         }
-        Ok(())
+        let all = graph::with_later(plan, again.clone());
+        match (0..all.len()).find(|&index| all[index] && is_reached[index] && !again[index]) {
+            Some(left) => Err(IllegalReason::Unfinished { step: plan.steps[left].id.clone() }),
+            None => Ok(()),
+        }
     }
 
     fn check_run_end(&self, end: &RunEnd) -> Verdict {
@@ -290,26 +296,11 @@ impl RunState {
             self.wants_undo(later) && !matches!(self.steps[later].undo, Undo::Ended(UndoStatus::UndoFailed))
         };
         if self.plan.parallel {
-            self.dependents(index).into_iter().find(open)
+            let builds_on_it = self.dependents.of(&self.plan, index);
+            (0..self.steps.len()).filter(|&later| builds_on_it[later]).find(open)
         } else {
             (index + 1..self.steps.len()).find(open)
         }
-    }
-
-    /// The steps that need this one, directly or by way of others.
-    fn dependents(&self, index: usize) -> Vec<usize> {
-        let mut found = vec![index];
-        let mut next = 0;
-        while let Some(&needed) = found.get(next) {
-            next += 1;
-            for (later, step) in self.plan.steps.iter().enumerate() {
-                if !found.contains(&later) && step.needs.contains(&self.plan.steps[needed].id) {
-                    found.push(later);
-                }
-            }
-        }
-        found.swap_remove(0);
-        found
     }
 
     fn check_undo_end(&self, index: usize, undo: &UndoEnd) -> Verdict {

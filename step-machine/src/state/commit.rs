@@ -62,7 +62,12 @@ impl RunState {
         step.status = end.status;
         step.reason = end.reason;
         step.waiting = false;
-        step.interrupted = false;
+        // A failure does not tell what the attempt did that was cut off before it: who tries again, and who takes it
+        // back, is to know of that one still.
+        let is_left_out = end.status == StepStatus::Skipped && end.reason != Some(Reason::Failed);
+        if end.status == StepStatus::Completed || is_left_out {
+            step.interrupted = false;
+        }
         step.ended = self.counts.elapsed;
         let output = Output::of(end);
         let has_details = end.error.is_some() || output.is_some() || end.message.is_some();
@@ -71,6 +76,9 @@ impl RunState {
             let details = step.details_mut();
             details.error = end.error.as_deref().cloned();
             details.output = output;
+            if end.status == StepStatus::Completed {
+                details.output_before = None;
+            }
             details.skipped_because.clone_from(&end.message);
         }
         if end.status.is_settled() {
@@ -200,7 +208,10 @@ impl RunState {
         step.waiting = false;
         let before = step.status;
         step.status = match undo.status {
-            UndoStatus::Undone => StepStatus::Undone,
+            UndoStatus::Undone => {
+                step.interrupted = false;
+                StepStatus::Undone
+            }
             UndoStatus::UndoFailed => StepStatus::UndoFailed,
             UndoStatus::Skipped => before,
         };
@@ -224,7 +235,8 @@ impl RunState {
             parent.attempt = attempt;
         }
         for step in &mut self.steps {
-            step.interrupted |= step.is_cut_off();
+            let is_cut_off = step.is_cut_off();
+            step.interrupted |= is_cut_off;
             if step.undo == Undo::Running {
                 // Its end is not known, so it is tried again like one that failed.
                 step.undo = Undo::Ended(UndoStatus::UndoFailed);
@@ -236,6 +248,10 @@ impl RunState {
                 StepStatus::Running if resume.rollback => {
                     step.status = StepStatus::Cancelled;
                     self.counts.halted += 1;
+                    if let Some(details) = step.details.as_mut().filter(|_| is_cut_off) {
+                        // It is that of the attempt before the one that was cut off.
+                        details.error = None;
+                    }
                 }
                 StepStatus::Running | StepStatus::Failed | StepStatus::Cancelled if !resume.rollback => {
                     step.status = StepStatus::Pending;
@@ -245,10 +261,10 @@ impl RunState {
             }
         }
         self.counts.active = 0;
-        self.failure = None;
         self.counts.status = if resume.rollback { RunStatus::RollingBack } else { RunStatus::Running };
         if !resume.rollback {
             self.counts.halted = 0;
+            self.failure = None;
         }
     }
 

@@ -26,6 +26,7 @@ pub use rebase::PlanChange;
 pub use step::{StepState, TaskState, Undo};
 
 use crate::event::{Event, FailureRecord, Kind, Parent, Progress, RunStart, RunStatus, StepRef, StepStatus, Text};
+use crate::graph::Dependents;
 use crate::run_id::RunId;
 use crate::time::nanos;
 use crate::workflow::{Plan, SharedPlan, Step, Workflow};
@@ -55,6 +56,7 @@ pub struct RunState {
     about: Option<Box<About>>,
     started_at: SystemTime,
     total_weight: TotalWeight,
+    dependents: Dependents,
     steps: Vec<StepState>,
     counts: Counts,
     failure: Option<Box<FailureRecord>>,
@@ -130,6 +132,7 @@ impl RunState {
             about: None,
             started_at,
             total_weight: TotalWeight::default(),
+            dependents: Dependents::default(),
             steps: plan.steps.iter().map(|_| StepState::default()).collect(),
             counts: Counts {
                 status: RunStatus::Running,
@@ -301,12 +304,21 @@ impl RunState {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn output<S: Step>(&self, step: S) -> Result<Option<S::Output>, serde_json::Error> {
+        self.read(step, StepState::output)
+    }
+
+    /// What of a step's outputs `find` finds, as the step's type.
+    pub(crate) fn read<S: Step>(
+        &self,
+        step: S,
+        find: impl FnOnce(&StepState) -> Option<&Value>,
+    ) -> Result<Option<S::Output>, serde_json::Error> {
         let _ = step;
         if self.plan.workflow != S::Workflow::NAME {
             return Ok(None);
         }
         let Some(step) = self.step(S::STEP.id()) else { return Ok(None) };
-        step.output().map(S::Output::deserialize).transpose().map_err(|error| step.misfit(error))
+        find(step).map(S::Output::deserialize).transpose().map_err(|error| step.misfit(error))
     }
 
     /// How many non-critical steps failed.
@@ -319,7 +331,7 @@ impl RunState {
         self.counts.thinned
     }
 
-    /// What is known of the failure, once the run ended with one.
+    /// What is known of the failure, once the run ended with one; also while the run is being taken back for it.
     pub fn failure(&self) -> Option<&FailureRecord> {
         self.failure.as_deref()
     }
@@ -418,15 +430,16 @@ impl RunState {
         }
     }
 
-    /// The first step that stopped the run.
+    /// The step that stopped the run: of those that failed the first one in time, or else of those that were cancelled.
     pub(crate) fn halted_step(&self) -> Option<usize> {
         if self.counts.halted == 0 {
             return None;
         }
-        self.steps
-            .iter()
-            .position(|step| step.failed_status() == Some(StepStatus::Failed))
-            .or_else(|| self.steps.iter().position(|step| step.failed_status().is_some()))
+        let first = |status| {
+            let stopped = (0..self.steps.len()).filter(|&index| self.steps[index].failed_status() == Some(status));
+            stopped.min_by_key(|&index| self.steps[index].attempt_ended().unwrap_or(u64::MAX))
+        };
+        first(StepStatus::Failed).or_else(|| first(StepStatus::Cancelled))
     }
 
     /// How a run ends that is left where it is.

@@ -4,9 +4,9 @@ use std::fmt;
 
 use super::{RunState, StepState, TotalWeight};
 use crate::event::{Reason, StepRef, StepStatus};
-use crate::graph;
+use crate::graph::{self, Dependents};
 use crate::plan_diff::{origin, successor};
-use crate::workflow::{Plan, SharedPlan, StepInfo};
+use crate::workflow::{Plan, SharedPlan};
 
 /// One way in which a plan does not fit a run that is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,12 +71,17 @@ impl RunState {
     }
 
     fn reached_where(&self, plan: &Plan, wanted: impl IntoIterator<Item = bool>) -> Vec<StepRef> {
-        let is_reached = |step| self.origin(step).is_some_and(|index| self.steps[index].is_reached());
-        let steps = plan.steps.iter().zip(wanted);
+        let steps = plan.steps.iter().zip(self.reached_in(plan)).zip(wanted);
         steps
-            .filter(|(step, is_wanted)| *is_wanted && is_reached(step))
-            .map(|(step, _)| StepRef::new(step.id.clone()))
+            .filter(|((_, is_reached), is_wanted)| *is_reached && *is_wanted)
+            .map(|((step, _), _)| StepRef::new(step.id.clone()))
             .collect()
+    }
+
+    /// For each step of `plan` whether anything was decided about it.
+    pub(super) fn reached_in(&self, plan: &Plan) -> Vec<bool> {
+        let is_reached = |at| self.origin(plan, at).is_some_and(|index| self.steps[index].is_reached());
+        (0..plan.steps.len()).map(is_reached).collect()
     }
 
     /// Lets steps run again from the start.
@@ -84,8 +89,13 @@ impl RunState {
         if again.is_empty() {
             return;
         }
-        for index in again.iter().filter_map(|step| step.find(&self.plan)) {
-            self.steps[index].run_again();
+        let mut next = 0;
+        for step in again {
+            // Mostly they stand one after the other.
+            if let Some(index) = step.find_near(&self.plan, [next]) {
+                self.steps[index].run_again();
+                next = index + 1;
+            }
         }
         (self.counts.settled, self.counts.settled_weight) = settled(&self.steps, &self.plan);
         self.counts.warnings = self.steps.iter().filter(|step| step.reason == Some(Reason::Failed)).count();
@@ -122,9 +132,9 @@ impl RunState {
 
     /// Steps of a sequential plan that are still to run but come before the last settled one.
     fn inserted(&self, plan: &Plan) -> Vec<PlanChange> {
-        let state = |step| self.origin(step).map(|index| &self.steps[index]);
-        let settled = |step| state(step).is_some_and(|state| state.status.is_settled());
-        let Some(last) = plan.steps.iter().rposition(settled) else {
+        let state = |at| self.origin(plan, at).map(|index| &self.steps[index]);
+        let settled = |&at: &usize| state(at).is_some_and(|state| state.status.is_settled());
+        let Some(last) = (0..plan.steps.len()).rfind(settled) else {
             return Vec::new();
         };
         // A step that began in a sequential run is told of as reordered; one that was undone never runs again.
@@ -134,16 +144,16 @@ impl RunState {
             }
             StepStatus::Completed | StepStatus::Skipped | StepStatus::Undone | StepStatus::UndoFailed => false,
         };
-        plan.steps[..last]
-            .iter()
-            .filter(|step| state(step).is_none_or(left))
-            .map(|step| PlanChange::Inserted { step: step.id.clone(), before: plan.steps[last].id.clone() })
+        let id = |at: usize| plan.steps[at].id.clone();
+        (0..last)
+            .filter(|&at| state(at).is_none_or(left))
+            .map(|at| PlanChange::Inserted { step: id(at), before: id(last) })
             .collect()
     }
 
-    /// Where the step of a new plan stands in this run's plan, whatever it was called there.
-    fn origin(&self, step: &StepInfo) -> Option<usize> {
-        origin(&self.plan, step)
+    /// Where the step at `at` of a new plan stands in this run's plan, whatever it was called there.
+    fn origin(&self, plan: &Plan, at: usize) -> Option<usize> {
+        origin(&self.plan, plan, at)
     }
 
     /// Holds `plan` in place of the one that says the same, and changes nothing else.
@@ -153,11 +163,12 @@ impl RunState {
 
     /// The same run under `plan`, which [`plan_changes`](Self::plan_changes) has found to fit.
     pub(crate) fn rebase(&mut self, plan: SharedPlan) {
-        let state = |step| self.origin(step).map(|index| self.steps[index].clone()).unwrap_or_default();
-        let steps: Vec<StepState> = plan.steps.iter().map(state).collect();
+        let state = |at| self.origin(&plan, at).map(|index| self.steps[index].clone()).unwrap_or_default();
+        let steps: Vec<StepState> = (0..plan.steps.len()).map(state).collect();
         let share = self.share();
         (self.counts.settled, self.counts.settled_weight) = settled(&steps, &plan);
         self.total_weight = TotalWeight::default();
+        self.dependents = Dependents::default();
         // Progress never falls, also where the new plan has more to do.
         self.counts.reached_weight = self.counts.settled_weight.max(share * self.total_weight.of(&plan));
         self.counts.current = self.counts.current.and_then(|index| plan.position(&self.plan.steps[index].id));

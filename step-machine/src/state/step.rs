@@ -45,6 +45,8 @@ pub enum Undo {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Details {
     pub(super) output: Option<Output>,
+    /// What it handed on before it was to run again, as long as it has not completed since.
+    pub(super) output_before: Option<Output>,
     pub(super) error: Option<ErrorRecord>,
     /// What stopped the step before its undo changed the status.
     pub(super) before_undo: Option<StepStatus>,
@@ -74,6 +76,13 @@ impl Output {
     pub(super) fn of(end: &StepEnd) -> Option<Self> {
         let value = end.output.as_deref().cloned();
         if end.secret { Some(Self::Secret(value)) } else { value.map(Self::Open) }
+    }
+
+    fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Open(value) => Some(value),
+            Self::Secret(value) => value.as_ref(),
+        }
     }
 }
 
@@ -136,7 +145,8 @@ impl StepState {
         self.waiting = false;
         self.attempts_before = self.attempts;
         if let Some(details) = &mut self.details {
-            details.output = None;
+            // What is done is still to be taken back by it.
+            details.output_before = details.output.take().or(details.output_before.take());
             details.error = None;
             details.skipped_because = None;
         }
@@ -177,7 +187,7 @@ impl StepState {
         Some(Duration::from_nanos(details.next_attempt))
     }
 
-    /// Whether an attempt began whose end is not known.
+    /// Whether an attempt began whose end is not known, and the step has neither completed nor been undone since.
     #[inline]
     pub fn is_interrupted(&self) -> bool {
         self.interrupted
@@ -239,10 +249,13 @@ impl StepState {
     /// What the step handed on. Of a secret only the run itself knows it: a state that is folded from events as
     /// observers and journals have them does not.
     pub fn output(&self) -> Option<&Value> {
-        match self.details.as_ref()?.output.as_ref()? {
-            Output::Open(value) => Some(value),
-            Output::Secret(value) => value.as_ref(),
-        }
+        self.details.as_ref()?.output.as_ref()?.value()
+    }
+
+    /// What the step handed on, also before it was to run again: what an undo takes back.
+    pub(crate) fn output_to_undo(&self) -> Option<&Value> {
+        let details = self.details.as_ref()?;
+        details.output.as_ref().or(details.output_before.as_ref())?.value()
     }
 
     /// Whether the step handed on something that is secret.
@@ -253,7 +266,13 @@ impl StepState {
     /// Why the output does not fit its type, without the output itself where that is secret: serde quotes it.
     #[cold]
     pub(crate) fn misfit(&self, error: serde_json::Error) -> serde_json::Error {
-        if self.is_secret() { serde::de::Error::custom("it has another form, which is secret") } else { error }
+        let is_secret = |output: &Option<Output>| matches!(output, Some(Output::Secret(_)));
+        let has_secret = |details: &Details| is_secret(&details.output) || is_secret(&details.output_before);
+        if self.details.as_deref().is_some_and(has_secret) {
+            serde::de::Error::custom("it has another form, which is secret")
+        } else {
+            error
+        }
     }
 
     /// What went wrong: in the attempt before while a step is tried again, and at the end where it failed.

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime};
 use step_machine::time::ManualClock;
 
 use super::{Course, Desk};
+use crate::sqlite::{event, events};
+use crate::support::seed;
 
 /// Three runs, the oldest of which was heard of three hours ago.
 fn desk() -> Desk {
@@ -72,6 +74,30 @@ fn a_run_whose_process_died_counts_as_stalled() {
     assert_eq!((names("5m"), names("15m")), (1, 0));
     drop(run);
     assert_eq!(names("5m"), 0, "it was cancelled when it was dropped");
+}
+
+#[test]
+fn a_run_inside_of_which_something_is_heard_does_not_count_as_stalled() {
+    let desk = Desk::new();
+    let journal = desk.journal();
+    seed(&journal, &events("web-1", 3));
+    let inside = |at: SystemTime| {
+        let mut inside = event(
+            "web-1/apply/w",
+            1,
+            r#""type":"run_start","plan":{"workflow":"w","steps":[{"id":"apply","name":"Apply"}]},
+                "parent":{"run":"web-1","step":"apply"}"#,
+        );
+        inside.at = at;
+        inside
+    };
+    let names = |more: &[&str]| -> Vec<String> {
+        let found = desk.lines(&[&["runs", "--json", "--stalled", "5m"][..], more].concat());
+        found.iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&[]), ["web-1"]);
+    seed(&journal, &[inside(SystemTime::now())]);
+    assert_eq!((names(&[]), names(&["--all"])), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs that the runner drives, against a handler that does what each test tells it to.
 
 mod again;
+mod again_undone;
 mod broken;
 mod context;
 mod faults;

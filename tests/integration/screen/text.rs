@@ -70,7 +70,7 @@ fn a_run_that_goes_on_says_what_was_done_before() {
     let expected = "w: run web goes on, 2 of 3 steps are completed\n\
         ✓ 1/3  A    0.250 s  done before\n\
         - 2/3  B    0.000 s  skipped before: no need\n\
-        > 3/3  C  attempt 2, the one before was interrupted\n\
+        > 3/3  C  attempt 2, an earlier one was interrupted\n\
         ✓ 3/3  C    5.010 s  2 attempts\n\
         completed in 5.260 s\n";
     assert_eq!(told, expected);

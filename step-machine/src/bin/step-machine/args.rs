@@ -83,7 +83,7 @@ pub(crate) struct Runs {
     /// Only runs with this label; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     pub(crate) label: Vec<(String, String)>,
-    /// Only runs that have not ended and of which nothing was heard for so long, like `5m`
+    /// Only runs that have not ended and of which, and of what is nested in them, nothing was heard for so long, like `5m`
     #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "status")]
     pub(crate) stalled: Option<Duration>,
     /// No more than so many

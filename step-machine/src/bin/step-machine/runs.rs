@@ -10,10 +10,10 @@ use super::args::{Place, Runs};
 use super::store::Store;
 use super::table::{Fit, Table};
 use super::text::ago;
-use super::trouble::{OK, Outcome};
+use super::trouble::{OK, Outcome, Trouble};
 
 pub(crate) fn run(place: &Place, options: &Runs, out: &mut dyn Write) -> Outcome {
-    let runs = Store::to_read(place)?.list(&query(options))?;
+    let runs = find(&Store::to_read(place)?, options)?;
     if options.json {
         for run in &runs {
             serde_json::to_writer(&mut *out, run)?;
@@ -32,6 +32,17 @@ pub(crate) fn run(place: &Place, options: &Runs, out: &mut dyn Write) -> Outcome
     Ok(OK)
 }
 
+fn find(store: &Store, options: &Runs) -> Result<Vec<RunSummary>, Trouble> {
+    let query = query(options);
+    let Some(silence) = options.stalled else { return store.list(&query.limit(options.limit)) };
+    let (mut runs, stalled) = (store.list(&query)?, store.stalled(silence)?);
+    // Of a run that is nested in none the journal says whether something is heard from inside of it.
+    let is_outermost = |run: &RunSummary| run.parent.is_none() && run.abandoned.is_none();
+    runs.retain(|run| !is_outermost(run) || stalled.iter().any(|stalled| stalled.run == run.run));
+    runs.truncate(options.limit);
+    Ok(runs)
+}
+
 fn query(options: &Runs) -> RunQuery {
     let mut query = match options.stalled {
         Some(silence) => RunQuery::unfinished().silent_for(silence),
@@ -41,7 +52,7 @@ fn query(options: &Runs) -> RunQuery {
     query.statuses.extend(options.status.iter().map(|&status| RunStatus::from(status)));
     query.labels.extend(options.label.iter().cloned());
     (query.nested, query.abandoned) = (options.all, options.all);
-    query.limit(options.limit)
+    query
 }
 
 pub(crate) fn table(runs: &[RunSummary], now: SystemTime) -> Table {

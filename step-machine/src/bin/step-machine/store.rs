@@ -1,6 +1,7 @@
 //! The journal that is looked into.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use step_machine::event::Event;
 use step_machine::journal::{Finding, RunQuery, RunSummary};
@@ -102,6 +103,11 @@ impl Store {
     /// All runs that there are.
     pub(crate) fn all(&self) -> Result<Vec<RunSummary>, Trouble> {
         self.list(&RunQuery::all().with_nested().with_abandoned())
+    }
+
+    /// The runs of which nothing was heard for so long, nor of what is nested in them.
+    pub(crate) fn stalled(&self, silence: Duration) -> Result<Vec<RunSummary>, Trouble> {
+        Ok(self.journal().stalled(silence).wait()?)
     }
 
     /// The run of this id, or the only one whose id begins so.

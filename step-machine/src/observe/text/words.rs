@@ -58,7 +58,7 @@ pub(super) fn before(step: &StepState) -> Option<Said> {
 pub(super) fn begins(start: &StepStart) -> String {
     let again = if start.attempt > 1 { format!("attempt {}", start.attempt) } else { String::new() };
     match (start.interrupted, again.is_empty()) {
-        (true, _) => format!("{again}, the one before was interrupted").trim_start_matches(", ").to_owned(),
+        (true, _) => format!("{again}, an earlier one was interrupted").trim_start_matches(", ").to_owned(),
         (false, _) => again,
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Model {
     pub(super) plan: Plan,
     pub(super) run: RunStatus,
     pub(super) lives: Vec<Life>,
+    /// How many steps have ended.
+    ends: u32,
     /// `builds_on[later][earlier]`: directly or by way of others.
     builds_on: Vec<Vec<bool>>,
 }
@@ -29,6 +31,8 @@ pub(super) struct Life {
     pub(super) undo_attempts: u32,
     /// How the step stopped the run.
     pub(super) stopped: Option<StepStatus>,
+    /// As which of all its last attempt has ended, if it has.
+    ended: Option<u32>,
     /// The tasks of the attempt that goes on or was the last.
     pub(super) tasks: BTreeMap<u8, (TaskStatus, f64)>,
     fraction: f64,
@@ -45,6 +49,7 @@ impl Life {
             undo: Undo::None,
             undo_attempts: 0,
             stopped: None,
+            ended: None,
             tasks: BTreeMap::new(),
             fraction: 0.0,
             warned: false,
@@ -66,7 +71,8 @@ impl Life {
 
 impl Model {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { lives: vec![Life::new(); plan.steps.len()], run: RunStatus::Running, builds_on: closure(&plan), plan }
+        let lives = vec![Life::new(); plan.steps.len()];
+        Self { lives, run: RunStatus::Running, ends: 0, builds_on: closure(&plan), plan }
     }
 
     /// Whether nothing can follow any more.
@@ -96,9 +102,12 @@ impl Model {
         self.all().filter(runs_again).filter(move |at| Some(*at) != without && self.lives[*at].is_reached())
     }
 
-    /// The step that stopped the run: one that failed, or else one that was cancelled.
+    /// The step that stopped the run: the first that failed, or else the first that was cancelled.
     pub(super) fn stopper(&self) -> Option<usize> {
-        let stopped = |status| self.all().find(|&at| self.lives[at].stopped == Some(status));
+        let stopped = |status| {
+            let all = self.all().filter(|&at| self.lives[at].stopped == Some(status));
+            all.min_by_key(|&at| self.lives[at].ended.unwrap_or(u32::MAX))
+        };
         stopped(StepStatus::Failed).or_else(|| stopped(StepStatus::Cancelled))
     }
 
@@ -125,6 +134,10 @@ impl Model {
                     self.run = RunStatus::RollingBack;
                 }
                 self.lives[*at].act(*act);
+                if matches!(act, Act::End { .. }) {
+                    self.ends += 1;
+                    self.lives[*at].ended = Some(self.ends);
+                }
             }
         }
     }
@@ -172,6 +185,7 @@ impl Model {
                 tasks: tasks.collect(),
                 fraction: life.fraction,
                 stopped: life.stopped,
+                ended: life.ended,
                 warned: life.warned,
             };
             differ(found, life, &seen);
@@ -190,6 +204,7 @@ impl Life {
                 self.status = StepStatus::Running;
                 self.attempts = attempt;
                 self.waiting = false;
+                self.ended = None;
                 self.tasks.clear();
             }
             Act::Retry { .. } => {
@@ -199,7 +214,11 @@ impl Life {
             Act::End { status, reason, .. } => {
                 self.status = status;
                 self.waiting = false;
-                self.interrupted = false;
+                self.interrupted &= match status {
+                    StepStatus::Completed => false,
+                    StepStatus::Skipped => reason == Some(Reason::Failed),
+                    _ => true,
+                };
                 self.fraction = if status.is_settled() { 0.0 } else { self.fraction };
                 self.stopped = (!status.is_settled()).then_some(status);
                 self.warned = reason == Some(Reason::Failed) && status == StepStatus::Skipped;
@@ -219,7 +238,10 @@ impl Life {
                 self.undo = Undo::Ended(status);
                 self.waiting = false;
                 match status {
-                    UndoStatus::Undone => self.status = StepStatus::Undone,
+                    UndoStatus::Undone => {
+                        self.status = StepStatus::Undone;
+                        self.interrupted = false;
+                    }
                     UndoStatus::UndoFailed => self.status = StepStatus::UndoFailed,
                     UndoStatus::Skipped => {}
                 }
