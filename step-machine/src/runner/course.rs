@@ -158,6 +158,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let is_asked_for = match cause {
             Cause::Earlier { .. } => true,
             Cause::Cancelled => self.terms.settings.rollback_on_cancel,
+            // What the journal has does not fit this program: it waits for one that it fits.
+            Cause::Journal(_) => false,
             _ => state.plan().on_failure == OnFailure::Rollback,
         };
         if !is_asked_for || recorder.is_broken() || state.to_undo().is_empty() {

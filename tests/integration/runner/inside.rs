@@ -172,7 +172,5 @@ async fn a_run_inside_that_the_journal_has_for_another_workflow_fails_its_step_a
     let failure = Ship::run(&Crew).id("s-1").journal(journal).observe(seen.clone()).await.unwrap_err();
     assert_eq!((failure.step(), failure.context().kind()), (Some(Ship::Load), "journal"));
     assert!(failure.journal_error().is_none());
-    let expected = ["step_end load failed: journal", "undo_start pack", "undo_end pack undone", "run_end rolled_back"];
-    let lines = seen.lines();
-    assert_eq!(lines[lines.len() - 4..], expected);
+    assert_eq!(since(&seen, "step_end load"), ["step_end load failed: journal", "run_end failed"], "it can go on");
 }
