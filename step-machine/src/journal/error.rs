@@ -229,6 +229,22 @@ impl JournalError {
         )
     }
 
+    /// Whether what the journal has cannot be read, or does not fit: another version, key or copy is needed.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_of_reading(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. }
+                | Self::Damaged { .. }
+                | Self::Corrupt { .. }
+                | Self::OtherWorkflow { .. }
+                | Self::PlanChanged { .. }
+                | Self::Output { .. }
+                | Self::Sealed { .. }
+                | Self::Over { .. }
+        )
+    }
+
     /// The run; `None` where it is about the journal as a whole.
     pub fn run(&self) -> Option<&RunId> {
         match self {

@@ -4,6 +4,8 @@
 mod appended;
 mod claiming;
 mod codec;
+#[cfg(feature = "runner")]
+mod copied;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod columns;
 mod digest;

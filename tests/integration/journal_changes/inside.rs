@@ -28,6 +28,15 @@ mod before {
     }
 
     #[derive(step_machine::Workflow, Debug)]
+    #[workflow(name = "by-hand", on_failure = "rollback")]
+    pub(super) enum ByHand {
+        #[step(undo)]
+        First,
+        #[step(retry(attempts = 3, delay = "1s"))]
+        Inside,
+    }
+
+    #[derive(step_machine::Workflow, Debug)]
     #[workflow(name = "typed", on_failure = "rollback")]
     pub(super) enum Typed {
         #[step(undo, output = u32)]
@@ -51,6 +60,15 @@ mod after {
         #[step(undo)]
         First,
         #[step(workflow = Inner)]
+        Inside,
+    }
+
+    #[derive(step_machine::Workflow, Debug)]
+    #[workflow(name = "by-hand", on_failure = "rollback")]
+    pub(super) enum ByHand {
+        #[step(undo)]
+        First,
+        #[step(retry(attempts = 3, delay = "1s"))]
         Inside,
     }
 
@@ -129,6 +147,30 @@ macro_rules! outer {
 outer!(before::OuterHandler, before::Inner);
 outer!(after::OuterHandler, after::Inner);
 
+/// A body's own error, whatever went wrong in the run that it nests.
+macro_rules! by_hand {
+    ($handler:path, $inner:ty) => {
+        impl $handler for Host {
+            type Error = Trouble;
+
+            async fn first(&self, _: &mut StepContext) -> Result<(), Trouble> {
+                self.note("first")
+            }
+
+            async fn undo_first(&self, _: &mut StepContext) -> Result<(), Trouble> {
+                self.note("undo first")
+            }
+
+            async fn inside(&self, cx: &mut StepContext) -> Result<(), Trouble> {
+                cx.nested(<$inner>::run(self)).await.map(drop).map_err(|_| Trouble::Network)
+            }
+        }
+    };
+}
+
+by_hand!(before::ByHandHandler, before::Inner);
+by_hand!(after::ByHandHandler, after::Inner);
+
 macro_rules! typed {
     ($handler:path, $output:ty) => {
         impl $handler for Host {
@@ -180,6 +222,19 @@ async fn a_run_inside_that_does_not_fit_waits_for_the_version_that_began_it() {
     assert_eq!(host.calls(), Vec::<&str>::new());
     drop(failure);
     let report = before::Outer::run(&host).id("r").journal(journal).await.unwrap();
+    assert_eq!((report.state().status(), host.calls()), (RunStatus::Completed, vec!["start"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_a_body_nests_waits_for_the_version_that_began_it() {
+    let dying = Host { hangs: true, ..Host::default() };
+    let journal = left(before::ByHand::run(&dying)).await;
+    let host = Host::default();
+    let failure = after::ByHand::run(&host).id("r").journal(journal.clone()).await.unwrap_err();
+    assert!(unfit(&failure, "inside").starts_with("run r/inside/inner: the workflow changed since"), "{failure}");
+    assert_eq!(failure.context().record().attempt, 2, "it is not tried again");
+    drop(failure);
+    let report = before::ByHand::run(&host).id("r").journal(journal).await.unwrap();
     assert_eq!((report.state().status(), host.calls()), (RunStatus::Completed, vec!["start"]));
 }
 
