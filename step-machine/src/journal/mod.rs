@@ -4,10 +4,10 @@
 mod appended;
 mod claiming;
 mod codec;
-#[cfg(feature = "runner")]
-mod copied;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod columns;
+#[cfg(feature = "runner")]
+mod copied;
 mod digest;
 mod error;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
