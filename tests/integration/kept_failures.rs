@@ -85,6 +85,16 @@ async fn after_an_output_that_could_not_be_sealed() {
     assert_eq!(failure.step(), Some(Login::Token));
 }
 
+#[tokio::test]
+async fn after_an_output_that_could_not_be_sealed_inside_of_a_step_that_is_not_critical() {
+    let journal = MemoryJournal::new();
+    let failure = Session::run(&User).id("r").codec(Down).journal(journal.clone()).await.unwrap_err();
+    assert!(matches!(failure.cause(), Cause::Journal(JournalError::Sealing { .. })), "{failure:?}");
+    assert_eq!(failure.step(), Some(Session::Login));
+    let report = Session::run(&User).id("r").codec(Plain).journal(journal).await.unwrap();
+    assert_eq!((report.state().status(), report.state().warnings()), (RunStatus::Completed, 0));
+}
+
 /// Does not take the end of `token`.
 struct Refusing(Arc<MemoryJournal>);
 

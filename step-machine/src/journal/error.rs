@@ -225,7 +225,13 @@ impl JournalError {
     pub(crate) fn is_of_writing(&self) -> bool {
         matches!(
             self,
-            Self::Write { .. } | Self::Conflict { .. } | Self::TakenOver { .. } | Self::Store { .. } | Self::Closed
+            Self::Write { .. }
+                | Self::Conflict { .. }
+                | Self::TakenOver { .. }
+                | Self::Store { .. }
+                | Self::Closed
+                | Self::Sealing { .. }
+                | Self::Refused { .. }
         )
     }
 
