@@ -142,6 +142,10 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
                 if !Box::pin(shared.settle(ack)).await {
                     return broken(shared, None);
                 }
+                // Cancelled while its start was on the way to the journal.
+                if shared.stop.is(Level::Now) {
+                    return cancel(shared, index);
+                }
             }
             Begin::No(Verdict::Held) if failed > 0 => return cancel(shared, index),
             Begin::No(verdict) => return verdict,

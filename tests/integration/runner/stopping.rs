@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use step_machine::event::{RunStatus, StepStatus};
+use step_machine::journal::{Append, Reply};
 use step_machine::{Cause, Journal, JournalError, MemoryJournal, OnFailure, StepContext, StepError, Workflow};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Act::*, Acts, Diamond, Line, about, ended, since, statuses};
-use crate::support::{Recorded, TextJournal, Trouble, give_way, lines};
+use crate::support::{Recorded, TextJournal, Trouble, as_in, give_way, line, lines};
 
 fn seconds(seconds: u64) -> tokio::time::Sleep {
     sleep(Duration::from_secs(seconds))
@@ -152,6 +153,46 @@ async fn a_cancellation_drops_the_running_body() {
     );
     assert_eq!((acts.called("left build"), began.elapsed().as_secs()), (1, 2));
     assert_eq!((failure.step(), ended(&failure, &seen)), (Some(Line::Build), RunStatus::Cancelled));
+}
+
+/// Takes its time with the intent to run `deploy`.
+#[derive(Clone)]
+struct Slow(TextJournal);
+
+impl Journal for Slow {
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        let is_slow = append.events.iter().any(|event| line(event) == "step_start deploy");
+        let reply = self.0.append(append);
+        if !is_slow {
+            return reply;
+        }
+        let (answer, later) = Reply::later();
+        tokio::spawn(async move {
+            seconds(3).await;
+            answer.send(reply.await);
+        });
+        later
+    }
+
+    as_in!(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_is_not_run_that_was_cancelled_before_its_intent_was_durable() {
+    let (acts, journal) = (Acts::new(), Slow(TextJournal::new()));
+    let failure = Line::run(&acts).id("r").journal(journal.clone()).cancel_on(seconds(1)).await.unwrap_err();
+    assert!(matches!(failure.cause(), Cause::Cancelled), "{failure:?}");
+    assert_eq!((failure.step(), acts.called("deploy")), (Some(Line::Deploy), 0));
+    let lines = journal.0.lines("r");
+    let expected = ["step_start deploy", "step_end deploy cancelled: cancelled", "run_end cancelled"];
+    assert_eq!(lines[lines.len() - 3..], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_intent_is_on_its_way_runs_where_the_run_is_only_to_stop() {
+    let (acts, journal) = (Acts::new(), Slow(TextJournal::new()));
+    let failure = Line::run(&acts).id("r").journal(journal).stop_on(seconds(1)).await.unwrap_err();
+    assert_eq!((failure.step(), acts.called("deploy"), acts.called("check")), (None, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
