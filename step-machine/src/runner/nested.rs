@@ -31,7 +31,8 @@ impl StepContext {
     /// hands it on.
     ///
     /// When the step is tried again, the nested run goes on where it was. In an undo this takes back what the nested
-    /// run did, and succeeds where nothing of it is left. A body that runs the same workflow several times gives each
+    /// run did, and succeeds where nothing of it is left; so it does in a body where the nested run is told to go back by
+    /// [`rollback`](Runner::rollback). A body that runs the same workflow several times gives each
     /// run an [`id`](Runner::id) of its own, which becomes a part of the whole id.
     ///
     /// # Examples
@@ -103,7 +104,7 @@ impl StepContext {
         W: Workflow,
         P: HandlerFor<W> + 'h,
     {
-        let way = if self.phase == Phase::Undo { Way::Back } else { Way::AsLeft };
+        let way = if self.phase == Phase::Undo { Way::Back } else { run.way };
         let plan = run.effective_plan();
         let mut run = run;
         let mut opening = std::mem::take(&mut run.opening);

@@ -170,6 +170,42 @@ async fn a_body_cannot_hide_that_the_journal_failed() {
     assert!(is_full(Some(error)), "{error:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_may_take_the_run_inside_back() {
+    /// Tries another way where the first one fails.
+    struct Another(Arc<Acts>);
+
+    impl BothHandler for Another {
+        type Error = Inside;
+
+        async fn containers(&self, cx: &mut StepContext) -> Result<(), Inside> {
+            if cx.nested(Docker::run(&*self.0).id("a")).await.is_err() {
+                let report = cx.nested(Docker::run(&*self.0).id("a").rollback()).await?;
+                assert_eq!(report.state().status(), RunStatus::RolledBack);
+                cx.nested(Docker::run(&*self.0).id("b")).await?;
+            }
+            Ok(())
+        }
+
+        async fn undo_containers(&self, _: &mut StepContext) -> Result<(), Inside> {
+            panic!("nothing is undone")
+        }
+
+        async fn check(&self, _: &mut StepContext) -> Result<(), Inside> {
+            Ok(())
+        }
+    }
+
+    for journal in [None, Some(MemoryJournal::new())] {
+        let acts = Arc::new(Acts::new().on("start", [Refuse]));
+        let host = Another(acts.clone());
+        let run = Both::run(&host).id("r");
+        let report = journal.into_iter().fold(run, step_machine::Runner::journal).await.unwrap();
+        assert_eq!(report.state().status(), RunStatus::Completed);
+        assert_eq!(acts.calls(), ["pull", "start", "undo start", "undo pull", "pull", "start"]);
+    }
+}
+
 /// Runs parallel steps as tasks of the runtime inside a step.
 struct Spawning(Arc<Acts>);
 
