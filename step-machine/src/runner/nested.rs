@@ -272,7 +272,12 @@ impl Observer for Relay {
         let Some(parent) = self.parent.upgrade() else { return };
         let mut recorder = parent.lock();
         recorder.relay(event);
-        recorder.hear(self.index);
+        match &event.kind {
+            // No news, but the lack of them.
+            Kind::Stalled(_) => {}
+            Kind::StepRetry(retry) => recorder.hear_for(self.index, retry.delay),
+            _ => recorder.hear(self.index),
+        }
         // Nothing begins any more, here neither.
         if recorder.hears_refusal() {
             self.stop.raise(Level::Finish);
