@@ -182,7 +182,7 @@ impl Book {
 
 impl Book {
     /// Gives the run back; nobody has to wait for that.
-    fn give_back(&mut self) {
+    pub(crate) fn give_back(&mut self) {
         if let Some(lease) = self.lease.take() {
             drop(self.journal.release(&lease));
         }

@@ -1,6 +1,8 @@
 //! The one writer of a run: stamps what happens, makes it durable, folds it, tells the observers.
 
 mod forecast;
+#[cfg(feature = "runner")]
+mod heard;
 mod keep;
 mod news;
 mod thin;
@@ -366,27 +368,6 @@ impl Recorder {
         if let Some(family) = self.family.as_ref().filter(|family| family.is_nested) {
             lock(&family.nested).insert(self.state.run().clone(), self.state.clone());
         }
-    }
-
-    /// Notes from here on when something is heard of a step.
-    #[cfg(feature = "runner")]
-    pub(crate) fn listen(&mut self) {
-        // What begins the short way is not heard.
-        self.is_short = false;
-        self.heard = Some(vec![tokio::time::Instant::now(); self.state.steps().len()].into());
-    }
-
-    #[cfg(feature = "runner")]
-    pub(crate) fn hear(&mut self, index: usize) {
-        if let Some(heard) = self.heard.as_mut().and_then(|heard| heard.get_mut(index)) {
-            *heard = tokio::time::Instant::now();
-        }
-    }
-
-    /// When something was last heard of a step.
-    #[cfg(feature = "runner")]
-    pub(crate) fn heard(&self, index: usize) -> Option<tokio::time::Instant> {
-        self.heard.as_ref()?.get(index).copied()
     }
 
     /// Makes this the writer of a nested run, whose last state is kept in `nested`.

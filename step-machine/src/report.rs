@@ -123,7 +123,7 @@ pub struct Unfinished<W> {
 
 impl<W> Unfinished<W> {
     pub(crate) fn new(mut run: Box<Recorder>, error: JournalError) -> Self {
-        run.dismiss_if_broken();
+        run.let_go_if_broken();
         Self { run, error: Box::new(error), workflow: PhantomData }
     }
 
@@ -213,7 +213,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
             run.end_failed(&record);
         }
         let journal = run.take_fault();
-        run.dismiss_if_broken();
+        run.let_go_if_broken();
         record.journal = journal.as_ref().map(failure::whole_text);
         let context = FailureContext::trusted(record);
         Self(Box::new(Inner { context, cause, run: Some(run), journal, kept: Vec::new() }))
@@ -232,7 +232,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     #[cold]
     pub(crate) fn after(mut run: Box<Recorder>, cause: Cause<E>, mut record: FailureRecord) -> Self {
         let journal = run.take_fault();
-        run.dismiss_if_broken();
+        run.let_go_if_broken();
         record.journal = journal.as_ref().map(failure::whole_text);
         let context = FailureContext::trusted(record);
         Self(Box::new(Inner { context, cause, run: Some(run), journal, kept: Vec::new() }))

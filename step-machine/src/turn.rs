@@ -35,7 +35,7 @@ impl Recorder {
     #[inline(never)]
     fn begin_step_at(&mut self, index: usize, now: u64) -> bool {
         #[cfg(feature = "runner")]
-        self.hear(index);
+        self.hear_anew(index);
         let step = self.step(index);
         if step.status().is_settled() {
             return false;
@@ -136,7 +136,7 @@ impl Recorder {
     /// Begins an attempt at undoing a step.
     pub(crate) fn begin_undo(&mut self, index: usize) -> bool {
         #[cfg(feature = "runner")]
-        self.hear(index);
+        self.hear_anew(index);
         let attempt = self.step(index).undo_attempts() + 1;
         let step = self.state().step_ref(index);
         self.record(Kind::UndoStart(UndoStart { step, attempt }))

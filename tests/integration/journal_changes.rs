@@ -1,5 +1,6 @@
 //! Resuming with an enum that changed since the run began.
 
+mod inside;
 mod runner;
 
 use step_machine::event::{RunStatus, StepStatus};

@@ -59,6 +59,7 @@ mod journal_faults;
 mod journal_news;
 mod journal_races;
 mod journal_stalled;
+mod kept_failures;
 mod machine;
 mod observers;
 mod old_files;

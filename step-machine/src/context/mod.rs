@@ -1,5 +1,7 @@
 //! What a step's body may do: tell how far it is, what it finds, and ask who it is.
 
+#[cfg(feature = "runner")]
+mod inside;
 mod scope;
 #[cfg(feature = "runner")]
 mod stop;
@@ -10,6 +12,8 @@ mod thinning;
 use serde::Serialize;
 use serde_json::Value;
 
+#[cfg(feature = "runner")]
+pub(crate) use inside::{Inside, Why};
 pub use task::Task;
 
 use crate::event::{Kind, Level, OutputLine, StepRef, StepUpdate, Text};
@@ -51,6 +55,9 @@ pub struct StepContext {
     pub(crate) link: Link,
     pub(crate) index: usize,
     pub(crate) phase: Phase,
+    // Boxed, as few bodies nest a run, and fewer see it stop.
+    #[cfg(feature = "runner")]
+    pub(crate) inside: Option<Box<Inside>>,
 }
 
 /// What a body is called for.
@@ -66,7 +73,13 @@ pub(crate) enum Phase {
 impl StepContext {
     #[inline]
     pub(crate) fn new(link: Link, index: usize, phase: Phase) -> Self {
-        Self { link, index, phase }
+        Self {
+            link,
+            index,
+            phase,
+            #[cfg(feature = "runner")]
+            inside: None,
+        }
     }
 
     #[inline]

@@ -225,7 +225,29 @@ impl JournalError {
     pub(crate) fn is_of_writing(&self) -> bool {
         matches!(
             self,
-            Self::Write { .. } | Self::Conflict { .. } | Self::TakenOver { .. } | Self::Store { .. } | Self::Closed
+            Self::Write { .. }
+                | Self::Conflict { .. }
+                | Self::TakenOver { .. }
+                | Self::Store { .. }
+                | Self::Closed
+                | Self::Sealing { .. }
+                | Self::Refused { .. }
+        )
+    }
+
+    /// Whether what the journal has cannot be read, or does not fit: another version, key or copy is needed.
+    #[cfg(feature = "runner")]
+    pub(crate) fn is_of_reading(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. }
+                | Self::Damaged { .. }
+                | Self::Corrupt { .. }
+                | Self::OtherWorkflow { .. }
+                | Self::PlanChanged { .. }
+                | Self::Output { .. }
+                | Self::Sealed { .. }
+                | Self::Over { .. }
         )
     }
 

@@ -6,6 +6,8 @@ mod claiming;
 mod codec;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod columns;
+#[cfg(feature = "runner")]
+mod copied;
 mod digest;
 mod error;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

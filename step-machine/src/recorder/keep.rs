@@ -128,10 +128,14 @@ impl Recorder {
         }
     }
 
-    /// Lets the observers go of a run that its journal has broken off: it has no end that they could be told.
-    pub(crate) fn dismiss_if_broken(&mut self) {
+    /// Lets a run go that its journal has broken off: it has no end that the observers could be told, and nothing more is
+    /// written to it from here, also where a failure of it is kept.
+    pub(crate) fn let_go_if_broken(&mut self) {
         if self.is_broken() {
             self.observers.dismiss();
+            if let Some(book) = &mut self.book {
+                book.give_back();
+            }
         }
     }
 

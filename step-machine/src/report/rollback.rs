@@ -141,7 +141,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
         let mut record = with_rollback(recorder.state(), self.0.context.record());
         recorder.end_rollback(&record);
         self.0.journal = recorder.take_fault().or(self.0.journal.take());
-        recorder.dismiss_if_broken();
+        recorder.let_go_if_broken();
         record.journal = self.0.journal.as_ref().map(whole_text);
         *self.0.context.record_mut() = record;
     }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::handler::{BoxFuture, Dispatch, Result};
 use crate::book::Ack;
-use crate::context::{Phase, StepContext};
+use crate::context::{Phase, StepContext, Why};
 use crate::event::Text;
 use crate::failure::{Cause, StepError, cancelled};
 use crate::faults::{Fault, Faults};
@@ -142,6 +142,10 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
                 if !Box::pin(shared.settle(ack)).await {
                     return broken(shared, None);
                 }
+                // Cancelled while its start was on the way to the journal.
+                if shared.stop.is(Level::Now) {
+                    return cancel(shared, index);
+                }
             }
             Begin::No(Verdict::Held) if failed > 0 => return cancel(shared, index),
             Begin::No(verdict) => return verdict,
@@ -165,13 +169,15 @@ pub(crate) async fn drive_step<W: Dispatch<H>, H: Sync>(
             Ended::Cut => return cancel(shared, index),
             Ended::Failed(cause) => cause,
         };
-        let cause = match *cause {
-            Cause::Cancelled => return cancel(shared, index),
-            Cause::Journal(error) if error.is_of_writing() => {
+        let cause = match (*cause, cx.take_inside()) {
+            (Cause::Cancelled, _) | (Cause::Error(_), Some(Why::Stopped)) => return cancel(shared, index),
+            (Cause::Journal(error), _) if error.is_of_writing() => {
                 shared.lock().break_off(error);
                 return broken(shared, Some(index));
             }
-            cause => Box::new(cause),
+            // Whatever the body made of it.
+            (Cause::Error(_), Some(Why::Unfit(error))) => Box::new(Cause::Journal(error)),
+            (cause, _) => Box::new(cause),
         };
         failed += 1;
         if !Box::pin(wait_for_next(shared, index, failed, &cause, deadline.map(Limit::left))).await {

@@ -239,7 +239,7 @@ impl<'h, W: Workflow, P: HandlerFor<W>> Runner<'h, W, P> {
 
     /// Sets the silence after which a step counts as stalled that declares none of its own: then a
     /// [`stalled`](crate::event::Kind::Stalled) event tells of it, once a silence. Nothing else happens; nothing is told
-    /// while a body keeps the thread for itself, and of the wait before the next attempt.
+    /// while a body keeps the thread for itself, and of the wait before the next attempt, also of one inside of the step.
     ///
     /// From outside, also where the process is gone, [`Journal::stalled`](crate::Journal::stalled) finds such runs.
     pub fn stalled_after(mut self, silence: Duration) -> Self {

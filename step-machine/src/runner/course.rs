@@ -16,7 +16,6 @@ use crate::opening::{Found, Way};
 use crate::policy::OnFailure;
 use crate::recorder::Recorder;
 use crate::report::{Failure, Report};
-use crate::stop::Level;
 use crate::workflow::Workflow;
 
 impl<W: Workflow, P: HandlerFor<W>> Runner<'_, W, P> {
@@ -103,12 +102,19 @@ fn conclude<E: StepError>(recorder: &mut Recorder, halt: Option<&(Cause<E>, Fail
 }
 
 /// Ends a run that is dropped before its end, at once: tasks of the runtime that it left may hear of it only later.
+///
+/// A run that is kept is given back with its end, so where a task of it blocks its thread in a body, that body comes to its
+/// end first: the last task that lets go of the run ends it. A nested run is one with the run that it is in, and may go
+/// on there at once.
 struct Leave<'r>(&'r Shared);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.0.stop.raise(Level::Now);
+        let is_idle = self.0.stop.leave();
         let mut recorder = self.0.lock();
+        if !is_idle && self.0.is_kept && recorder.state().parent().is_none() {
+            return;
+        }
         recorder.catch_up();
         recorder.abandon();
         recorder.close();
@@ -158,6 +164,8 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let is_asked_for = match cause {
             Cause::Earlier { .. } => true,
             Cause::Cancelled => self.terms.settings.rollback_on_cancel,
+            // What the journal has does not fit this program: it waits for one that it fits.
+            Cause::Journal(_) => false,
             _ => state.plan().on_failure == OnFailure::Rollback,
         };
         if !is_asked_for || recorder.is_broken() || state.to_undo().is_empty() {

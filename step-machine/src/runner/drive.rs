@@ -78,7 +78,7 @@ impl<'r, W: Workflow, P: HandlerFor<W>> Drive<'r, W, P> {
             if !self.may_begin() {
                 return None;
             }
-            cx.index = index;
+            (cx.index, cx.inside) = (index, None);
             let handler = self.handler.handler();
             match drive_step::<P::Dispatch, _>(handler, self.shared, &mut cx, &self.terms).await {
                 Verdict::Settled => ready.settled(index),

@@ -1,6 +1,7 @@
 //! What stands between the runner and the methods that a user writes.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -123,7 +124,13 @@ impl<W: Dispatch<H>, H: Send + Sync + 'static> HandlerFor<W> for Arc<H> {
         let (handler, shared, terms, index) = (self.clone(), job.shared.clone(), job.terms.clone(), job.index);
         let handle = tokio::spawn(async move {
             let job = Job { shared: &shared, index, terms: &terms };
-            job.drive::<W, H>(&handler).await
+            let mut step = pin!(job.drive::<W, H>(&handler));
+            poll_fn(|context| match shared.stop.enter() {
+                Some(_within) => step.as_mut().poll(context),
+                // The run was dropped: this is too, as soon as the runtime comes to it.
+                None => Poll::Pending,
+            })
+            .await
         });
         Task { handle, shared: job.shared.clone(), index }
     }

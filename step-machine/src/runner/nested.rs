@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::builder::Runner;
 use super::handler::HandlerFor;
 use super::signals::Trigger;
-use crate::context::{Phase, StepContext};
+use crate::context::{Phase, StepContext, Why};
 use crate::event::{Event, Kind, Parent, RunStatus, StepUpdate};
 use crate::failure::{Cause, StepError};
 use crate::journal::JournalError;
@@ -31,7 +31,8 @@ impl StepContext {
     /// hands it on.
     ///
     /// When the step is tried again, the nested run goes on where it was. In an undo this takes back what the nested
-    /// run did, and succeeds where nothing of it is left. A body that runs the same workflow several times gives each
+    /// run did, and succeeds where nothing of it is left; so it does in a body where the nested run is told to go back by
+    /// [`rollback`](Runner::rollback). A body that runs the same workflow several times gives each
     /// run an [`id`](Runner::id) of its own, which becomes a part of the whole id.
     ///
     /// # Examples
@@ -89,12 +90,25 @@ impl StepContext {
         W: Workflow,
         P: HandlerFor<W> + 'h,
     {
-        let way = if self.phase == Phase::Undo { Way::Back } else { Way::AsLeft };
+        let name = run.opening.id.as_ref().map_or_else(|| W::NAME.to_owned(), ToString::to_string);
+        let ended = self.nest(run, &name).await;
+        let why = ended.as_ref().err().and_then(|failure| self.why_inside(failure));
+        self.note_inside(name, why);
+        ended
+    }
+}
+
+impl StepContext {
+    async fn nest<'h, W, P>(&mut self, run: Runner<'h, W, P>, name: &str) -> Result<Report<W>, Failure<W, P::Error>>
+    where
+        W: Workflow,
+        P: HandlerFor<W> + 'h,
+    {
+        let way = if self.phase == Phase::Undo { Way::Back } else { run.way };
         let plan = run.effective_plan();
         let mut run = run;
         let mut opening = std::mem::take(&mut run.opening);
         let parent = self.link.share();
-        let name = opening.id.take().map_or_else(|| W::NAME.to_owned(), |id| id.to_string());
         // A step that was renamed finds the runs that began under its old id.
         let base = format!("{}/{}/{name}", self.run(), self.first_id());
         hand_down(&parent, &mut opening.watch);
@@ -155,6 +169,30 @@ impl StepContext {
 }
 
 impl StepContext {
+    /// Why a run inside ended, where that is not the step's own failure. A journal that does not follow there does not
+    /// follow here either: nothing more is recorded, whatever the body makes of it.
+    fn why_inside<W: Workflow, E: StepError>(&mut self, failure: &Failure<W, E>) -> Option<Why> {
+        let of_cause = match failure.cause() {
+            Cause::Journal(error) => Some(error),
+            _ => None,
+        };
+        let of_writing = of_cause.or(failure.journal_error()).filter(|error| error.is_of_writing());
+        // Out of the lock, as it is the store's own code.
+        let of_writing = of_writing.map(JournalError::copied);
+        let shared = self.link.share();
+        let mut recorder = shared.lock();
+        if let Some(error) = of_writing.filter(|_| !recorder.is_broken()) {
+            recorder.break_off(error);
+        }
+        let is_to_stop = recorder.is_broken() || shared.stop.is(Level::Finish);
+        drop(recorder);
+        match failure.cause() {
+            Cause::Cancelled if is_to_stop && self.phase == Phase::Run => Some(Why::Stopped),
+            Cause::Journal(error) if error.is_of_reading() => Some(Why::Unfit(error.copied())),
+            _ => None,
+        }
+    }
+
     /// Whether what `nested` did was taken back since, as this step was to run again. A rollback of it that is not over
     /// goes on first.
     fn is_to_run_again(&self, nested: &RunState) -> bool {
@@ -234,7 +272,12 @@ impl Observer for Relay {
         let Some(parent) = self.parent.upgrade() else { return };
         let mut recorder = parent.lock();
         recorder.relay(event);
-        recorder.hear(self.index);
+        match &event.kind {
+            // No news, but the lack of them.
+            Kind::Stalled(_) => {}
+            Kind::StepRetry(retry) => recorder.hear_for(self.index, retry.delay),
+            _ => recorder.hear(self.index),
+        }
         // Nothing begins any more, here neither.
         if recorder.hears_refusal() {
             self.stop.raise(Level::Finish);

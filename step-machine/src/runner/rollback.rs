@@ -54,7 +54,13 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
                     self.shared.lock().end_undo(index, UndoStatus::Undone, None, None);
                     return;
                 }
-                Ended::Failed(cause) => cause,
+                Ended::Failed(cause) => match *cause {
+                    Cause::Journal(error) if error.is_of_writing() => {
+                        self.shared.lock().break_off(error);
+                        return;
+                    }
+                    cause => Box::new(cause),
+                },
                 Ended::Cut => Box::new(Cause::Cancelled),
             };
             failed += 1;

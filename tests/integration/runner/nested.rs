@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use step_machine::event::{Kind, RunStatus};
 use step_machine::runner::HandlerFor;
-use step_machine::{Cause, MemoryJournal, OnFailure, StepContext, Workflow};
+use step_machine::{Cause, JournalError, MemoryJournal, OnFailure, StepContext, Workflow};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Act::*, Acts, acts, faults::Faulty, since};
@@ -319,6 +319,31 @@ async fn where_the_journal_of_the_outer_run_fails_nothing_begins_inside() {
         // The first two writes are the outer step's own; the others are news, for which nothing waits.
         let late = acts.calls().len() - journal.bodies();
         assert!(late <= usize::from(refused > 2), "{refused}: {:?}", acts.calls());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_journal_fails_inside_of_an_undo_nothing_else_is_undone() {
+    for refused in 1.. {
+        let acts = Arc::new(Acts::new().on("check", [Refuse]));
+        let kept = TextJournal::new();
+        let journal = Faulty::refusing(refused, &acts).keeping(&kept).of("n/container/docker");
+        let failure = Node::run(&*acts).id("n").journal(journal.clone()).await.unwrap_err();
+        if failure.state().unwrap().status() == RunStatus::RolledBack {
+            return assert!(refused > 6, "{refused}");
+        }
+        if !acts.calls().iter().any(|call| call == "check") {
+            continue;
+        }
+        let error = failure.journal_error();
+        assert!(matches!(error, Some(JournalError::Write { .. })), "{refused}: {failure:?}");
+        assert_eq!(failure.step(), Some(Node::Check), "the failure stays what it was");
+        assert_eq!(journal.bodies(), acts.calls().len(), "{refused}: {:?}", acts.calls());
+        assert_eq!(kept.lines("n").last().unwrap(), "undo_start container", "{refused}");
+        drop(failure);
+        let failure = Node::run(&*acts).id("n").journal(kept.clone()).await.unwrap_err();
+        assert_eq!(failure.state().unwrap().status(), RunStatus::RolledBack, "{refused}");
+        assert_eq!(acts.called("undo prepare"), 1);
     }
 }
 

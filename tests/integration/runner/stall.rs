@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use step_machine::event::Kind;
+use step_machine::runner::HandlerFor;
 use step_machine::{StepContext, Workflow};
 use tokio::time::sleep;
 
@@ -66,4 +67,68 @@ async fn the_wait_for_the_next_attempt_is_no_silence_and_an_undo_may_be_one() {
     let run = Line::run(&acts).on_failure(step_machine::OnFailure::Rollback).observe(seen.clone());
     run.stalled_after(Duration::from_secs(300)).await.unwrap_err();
     assert_eq!(told(&seen), [("scan".to_owned(), 300)]);
+}
+
+#[derive(Workflow, Debug)]
+enum Host {
+    #[step(workflow = Copy, stalled_after = "5s")]
+    Copy,
+}
+
+struct Silent(Duration);
+
+impl CopyHandler for Silent {
+    type Error = Trouble;
+
+    async fn files(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        sleep(self.0).await;
+        Ok(())
+    }
+
+    async fn check(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        Ok(())
+    }
+}
+
+impl HostHandler for Silent {
+    type Error = Trouble;
+
+    fn copy(&self) -> impl HandlerFor<Copy> {
+        self
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_inside_of_a_step_is_one_silence_of_it() {
+    let seen = Recorded::new();
+    Host::run(&Silent(Duration::from_secs(60))).observe(seen.clone()).await.unwrap();
+    assert_eq!(told(&seen), [("copy".to_owned(), 5), ("files".to_owned(), 10)], "each once");
+}
+
+#[derive(Workflow, Debug)]
+enum Site {
+    #[step(workflow = Line)]
+    Line,
+    Rest,
+}
+
+impl SiteHandler for Acts {
+    type Error = Trouble;
+
+    fn line(&self) -> impl HandlerFor<Line> {
+        self
+    }
+
+    async fn rest(&self, cx: &mut StepContext) -> Result<(), Trouble> {
+        self.run(cx).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_inside_of_a_step_is_no_silence_of_it() {
+    let (acts, seen) = (Acts::new().on("build", [Busy(3600)]).on("deploy", [After(400, &Done)]), Recorded::new());
+    let run = Site::run(&acts).observe(seen.clone()).stalled_after(Duration::from_secs(300));
+    let run = tokio::time::timeout(Duration::from_secs(7200), run.into_future());
+    run.await.unwrap().unwrap();
+    assert_eq!(told(&seen), [("line".to_owned(), 300)], "what comes after it may be one");
 }

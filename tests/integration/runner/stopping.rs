@@ -1,14 +1,18 @@
 //! What stops a run, and what becomes of the steps that are running then.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use step_machine::event::{RunStatus, StepStatus};
-use step_machine::{Cause, OnFailure, StepContext, StepError, Workflow};
+use step_machine::journal::{Append, Reply};
+use step_machine::{Cause, Journal, JournalError, MemoryJournal, OnFailure, StepContext, StepError, Workflow};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Act::*, Acts, Diamond, Line, about, ended, since, statuses};
-use crate::support::{Recorded, TextJournal, give_way};
+use crate::support::{Recorded, TextJournal, Trouble, as_in, give_way, line, lines};
 
 fn seconds(seconds: u64) -> tokio::time::Sleep {
     sleep(Duration::from_secs(seconds))
@@ -151,6 +155,46 @@ async fn a_cancellation_drops_the_running_body() {
     assert_eq!((failure.step(), ended(&failure, &seen)), (Some(Line::Build), RunStatus::Cancelled));
 }
 
+/// Takes its time with the intent to run `deploy`.
+#[derive(Clone)]
+struct Slow(TextJournal);
+
+impl Journal for Slow {
+    fn append(&self, append: Append<'_>) -> Reply<()> {
+        let is_slow = append.events.iter().any(|event| line(event) == "step_start deploy");
+        let reply = self.0.append(append);
+        if !is_slow {
+            return reply;
+        }
+        let (answer, later) = Reply::later();
+        tokio::spawn(async move {
+            seconds(3).await;
+            answer.send(reply.await);
+        });
+        later
+    }
+
+    as_in!(0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_is_not_run_that_was_cancelled_before_its_intent_was_durable() {
+    let (acts, journal) = (Acts::new(), Slow(TextJournal::new()));
+    let failure = Line::run(&acts).id("r").journal(journal.clone()).cancel_on(seconds(1)).await.unwrap_err();
+    assert!(matches!(failure.cause(), Cause::Cancelled), "{failure:?}");
+    assert_eq!((failure.step(), acts.called("deploy")), (Some(Line::Deploy), 0));
+    let lines = journal.0.lines("r");
+    let expected = ["step_start deploy", "step_end deploy cancelled: cancelled", "run_end cancelled"];
+    assert_eq!(lines[lines.len() - 3..], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_whose_intent_is_on_its_way_runs_where_the_run_is_only_to_stop() {
+    let (acts, journal) = (Acts::new(), Slow(TextJournal::new()));
+    let failure = Line::run(&acts).id("r").journal(journal).stop_on(seconds(1)).await.unwrap_err();
+    assert_eq!((failure.step(), acts.called("deploy"), acts.called("check")), (None, 1, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cancellation_is_rolled_back_where_that_is_asked_for() {
     let (acts, seen) = (Acts::new().on("build", [Hang]).on("undo build", [After(5, &Done)]), Recorded::new());
@@ -235,6 +279,65 @@ async fn a_run_that_is_dropped_ends_as_cancelled() {
         assert_eq!(journal.events("r"), seen.events());
         assert_eq!(journal.fold("r").unwrap().unwrap().status(), RunStatus::Cancelled);
     }
+}
+
+#[derive(Workflow, Debug, PartialEq)]
+#[workflow(parallel)]
+enum Pair {
+    Left,
+    Right,
+}
+
+/// `left` keeps its thread for itself until it is let go.
+struct Blocking {
+    has_begun: Notify,
+    let_go: Mutex<Receiver<()>>,
+    begun: AtomicUsize,
+}
+
+impl PairHandler for Blocking {
+    type Error = Trouble;
+
+    async fn left(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.has_begun.notify_one();
+        self.let_go.lock().unwrap().recv_timeout(Duration::from_secs(20)).unwrap();
+        Ok(())
+    }
+
+    async fn right(&self, _: &mut StepContext) -> Result<(), Trouble> {
+        sleep(Duration::from_millis(1)).await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_run_that_is_dropped_is_given_back_once_no_body_of_it_blocks_its_thread() {
+    let (let_go, receiver) = channel();
+    let handler = Blocking { has_begun: Notify::new(), let_go: Mutex::new(receiver), begun: AtomicUsize::new(0) };
+    let (handler, journal) = (Arc::new(handler), MemoryJournal::new());
+    let run = || Pair::run(handler.clone()).id("r").journal(journal.clone()).into_future();
+    tokio::select! {
+        ended = run() => panic!("{ended:?}"),
+        () = handler.has_begun.notified() => {}
+    }
+    let failure = run().await.unwrap_err();
+    assert!(matches!(failure.cause(), Cause::Journal(JournalError::Owned { .. })), "{failure:?}");
+    let_go.send(()).unwrap();
+    let report = loop {
+        match run().await {
+            Ok(report) => break report,
+            Err(failure) if matches!(failure.cause(), Cause::Journal(JournalError::Owned { .. })) => {
+                sleep(Duration::from_millis(1)).await;
+            }
+            Err(failure) => panic!("{failure:?}"),
+        }
+    };
+    assert_eq!(report.state().status(), RunStatus::Completed);
+    assert_eq!(handler.begun.load(Ordering::Relaxed), 1, "what the body did stands in the record");
+    let lines = lines(&journal.load(&"r".into()).wait().unwrap());
+    let at = |line: &str| lines.iter().position(|known| known == line).unwrap();
+    assert!(at("step_end left completed") < at("run_end cancelled"), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
