@@ -1,9 +1,13 @@
 //! A lease that cannot be given back: its run is left alone, and no other one.
 
-use step_machine::journal::{Claim, Journal};
+use std::path::Path;
+use std::time::Duration;
+
+use step_machine::journal::{Append, Claim, Journal, Lease, Synchronous};
 use step_machine::{JournalError, SqliteJournal};
 
 use super::{append, claim, events, open, sql};
+use crate::flows::user::eventually;
 
 fn goes_on(journal: &SqliteJournal, run: &str) {
     append(journal, &claim(journal, run), &events(run, 2));
@@ -34,4 +38,38 @@ fn a_run_that_cannot_be_given_back_keeps_no_other_one_from_going_on() {
     goes_on(&journal, "fourth");
     assert_eq!(other.claim(&Claim::of("bad")).wait().unwrap().events, events("bad", 1));
     assert_eq!(journal.load(&"good".into()).wait().unwrap(), events("good", 2));
+}
+
+/// The last append and the release of a run fail, as another process hangs within a commit; then that is over.
+fn late(path: &Path) -> (SqliteJournal, Lease) {
+    let options = SqliteJournal::options().synchronous(Synchronous::Normal).busy_timeout(Duration::from_millis(20));
+    let journal = options.open(path).unwrap();
+    let mut name = Claim::of("r");
+    name.exclusive = vec!["web".to_owned()];
+    let lease = journal.claim(&name).wait().unwrap().lease;
+    append(&journal, &lease, &events("r", 2));
+    let hanging = sql(path);
+    hanging.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for refused in [journal.append(Append::new(&lease, &events("r", 3)[2..])).wait(), journal.release(&lease).wait()] {
+        assert!(matches!(&refused, Err(JournalError::Write { .. })), "{refused:?}");
+    }
+    hanging.execute_batch("ROLLBACK").unwrap();
+    (journal, lease)
+}
+
+#[test]
+fn a_run_that_could_not_be_given_back_is_free_a_while_later_though_its_process_does_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (idle, _) = late(&path);
+    let other = open(&path);
+    let mut name = Claim::of("s");
+    name.exclusive = vec!["web".to_owned()];
+    eventually("it is given back", || match other.claim(&name).wait() {
+        Ok(_) => true,
+        Err(JournalError::Exclusive { .. }) => false,
+        unexpected => panic!("{unexpected:?}"),
+    });
+    assert_eq!(other.claim(&Claim::of("r")).wait().unwrap().events, events("r", 2));
+    drop(idle);
 }
