@@ -40,7 +40,7 @@ fn a_run_that_cannot_be_given_back_keeps_no_other_one_from_going_on() {
     assert_eq!(journal.load(&"good".into()).wait().unwrap(), events("good", 2));
 }
 
-/// The last append and the release of a run fail, as another process hangs within a commit; then that is over.
+/// The release of a run fails, as another process hangs within a commit; then that is over.
 fn late(path: &Path) -> (SqliteJournal, Lease) {
     let options = SqliteJournal::options().synchronous(Synchronous::Normal).busy_timeout(Duration::from_millis(20));
     let journal = options.open(path).unwrap();
@@ -50,9 +50,8 @@ fn late(path: &Path) -> (SqliteJournal, Lease) {
     append(&journal, &lease, &events("r", 2));
     let hanging = sql(path);
     hanging.execute_batch("BEGIN IMMEDIATE").unwrap();
-    for refused in [journal.append(Append::new(&lease, &events("r", 3)[2..])).wait(), journal.release(&lease).wait()] {
-        assert!(matches!(&refused, Err(JournalError::Write { .. })), "{refused:?}");
-    }
+    let refused = journal.release(&lease).wait();
+    assert!(matches!(&refused, Err(JournalError::Write { .. })), "{refused:?}");
     hanging.execute_batch("ROLLBACK").unwrap();
     (journal, lease)
 }
@@ -72,4 +71,20 @@ fn a_run_that_could_not_be_given_back_is_free_a_while_later_though_its_process_d
     });
     assert_eq!(other.claim(&Claim::of("r")).wait().unwrap().events, events("r", 2));
     drop(idle);
+}
+
+#[test]
+fn a_lease_that_was_given_back_too_late_takes_no_append() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (journal, lease) = late(&path);
+    // Before it is tried again, and after.
+    for run in ["s", "t"] {
+        let refused = journal.append(Append::new(&lease, &events("r", 3)[2..])).wait();
+        assert!(matches!(&refused, Err(JournalError::TakenOver { .. })), "{refused:?}");
+        goes_on(&journal, run);
+    }
+    let claimed = journal.claim(&Claim::of("r")).wait().unwrap();
+    assert_eq!(claimed.events, events("r", 2));
+    append(&journal, &claimed.lease, &events("r", 3)[2..]);
 }

@@ -161,7 +161,13 @@ impl Writer {
                 Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.leased(lease).is_some() => {
                     self.leases.remove(&lease.key);
                 }
-                Outcome::Released(lease, _, _) => self.unreleased.push(lease.clone()),
+                Outcome::Released(lease, _, _) => {
+                    // It is over for whoever gave it back, though the store has not heard of it.
+                    if self.leased(lease).is_some() {
+                        self.leases.remove(&lease.key);
+                    }
+                    self.unreleased.push(lease.clone());
+                }
                 _ => {}
             }
         }
