@@ -88,3 +88,27 @@ fn a_lease_that_was_given_back_too_late_takes_no_append() {
     assert_eq!(claimed.events, events("r", 2));
     append(&journal, &claimed.lease, &events("r", 3)[2..]);
 }
+
+#[test]
+fn a_take_over_that_could_not_be_written_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (journal, other) = (open(&path), open(&path));
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    // Only the commit sees it, as where the disk is full.
+    let trigger = "CREATE TABLE part (id INTEGER PRIMARY KEY);
+        CREATE TABLE whole (part INTEGER REFERENCES part (id) DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER fault AFTER UPDATE OF epoch ON run BEGIN INSERT INTO whole VALUES (1); END";
+    sql(&path).execute_batch(trigger).unwrap();
+    let mut force = Claim::of("r");
+    force.take_over = true;
+    for _ in 0..2 {
+        let refused = journal.claim(&force).wait().map(drop);
+        assert!(matches!(&refused, Err(JournalError::Write { .. })), "{refused:?}");
+    }
+    sql(&path).execute_batch("DROP TRIGGER fault").unwrap();
+    append(&journal, &lease, &events("r", 3)[2..]);
+    journal.release(&lease).wait().unwrap();
+    assert_eq!(other.claim(&Claim::of("r")).wait().unwrap().events, events("r", 3));
+}

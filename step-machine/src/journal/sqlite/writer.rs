@@ -95,7 +95,7 @@ impl Writer {
         if failure.is_none() {
             failure = self.commit().err();
         }
-        let failure = failure.map(|error| self.fail(error, &outcomes));
+        let failure = failure.map(|error| self.fail(error, &mut outcomes));
         outcomes.into_iter().filter_map(|outcome| outcome.send(failure.as_ref(), &self.reads)).collect()
     }
 
@@ -141,7 +141,7 @@ impl Writer {
     }
 
     /// Takes back what was done for these, and remembers that none of their leases may go on.
-    pub(super) fn fail(&mut self, error: Error, outcomes: &[Outcome]) -> Failure {
+    pub(super) fn fail(&mut self, error: Error, outcomes: &mut [Outcome]) -> Failure {
         self.rows.clear();
         if !self.connection.is_autocommit() {
             // Where even this fails, the next transaction cannot begin, and says why.
@@ -151,24 +151,27 @@ impl Writer {
             // Its row has gone with the rest.
             us.key = None;
         }
-        for outcome in outcomes {
+        // From the last on: what each has changed becomes as it was before.
+        for outcome in outcomes.iter_mut().rev() {
             match outcome {
                 Outcome::Appended(lease, ..) => {
                     if let Some(leased) = self.leased(lease) {
                         leased.held.fail(&error);
                     }
                 }
-                Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.leased(lease).is_some() => {
+                Outcome::Claimed(_, _, Ok(Granted { lease, replaced, .. })) => {
                     self.leases.remove(&lease.key);
+                    let before = replaced.take().map(|leased| (lease.key, Leased { is_sure: false, ..leased }));
+                    self.leases.extend(before);
                 }
-                Outcome::Released(lease, _, _) => {
-                    // It is over for whoever gave it back, though the store has not heard of it.
-                    if self.leased(lease).is_some() {
-                        self.leases.remove(&lease.key);
-                    }
-                    self.unreleased.push(lease.clone());
-                }
+                Outcome::Released(lease, _, _) => self.unreleased.push(lease.clone()),
                 _ => {}
+            }
+        }
+        // These are over for whoever gave them back, though the store has not heard of it.
+        for lease in &self.unreleased {
+            if self.leases.get(&lease.key).is_some_and(|leased| leased.held.epoch == lease.epoch) {
+                self.leases.remove(&lease.key);
             }
         }
         Failure { source: Arc::new(error), path: self.path.clone() }
@@ -283,7 +286,9 @@ impl Writer {
 
     fn claim(&mut self, claim: &Claim) -> Result<Granted, Fault> {
         self.introduce()?;
-        self.alone(Some(&claim.run), |writer| claims::claim(writer, claim))
+        let (mut granted, leased) = self.alone(Some(&claim.run), |writer| claims::claim(writer, claim))?;
+        granted.replaced = self.leases.insert(granted.lease.key, leased);
+        Ok(granted)
     }
 
     /// Makes us known as an owner.
