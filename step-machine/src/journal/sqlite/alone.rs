@@ -37,6 +37,7 @@ impl Writer {
         let row = leased.held.put_down(append);
         self.reserve.count();
         if self.rows.add(row, &self.connection)? {
+            self.wait.done(&self.connection);
             return Ok(());
         }
         if let Some(leased) = self.leased(&lease) {

@@ -215,7 +215,7 @@ impl Drop for Inner {
 
 impl Journal for SqliteJournal {
     fn claim(&self, claim: &Claim) -> Reply<Claimed> {
-        // It waits for no disk.
+        // It waits for no disk, or as an append does.
         self.ask(Waiting::Task, |answer| Job::Claim(claim.clone(), answer))
     }
 

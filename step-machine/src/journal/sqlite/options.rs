@@ -11,7 +11,7 @@ use crate::journal::JournalError;
 #[non_exhaustive]
 pub enum Synchronous {
     /// Until the disk has it: what was acknowledged survives a power loss. A claim, or the end of one without an append, is
-    /// not waited for: after a power loss nobody drives a run anyway.
+    /// not waited for, unless the commit before it was not either: after a power loss nobody drives a run anyway.
     #[default]
     Full,
     /// Until the operating system has it: what was acknowledged survives a crash of the process, but a power loss, or a

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, Error};
 
-use super::Synchronous;
 use super::claims;
 use super::error::unusable;
 use super::job::{Failure, Fault, Granted, Job, Outcome};
@@ -17,6 +16,7 @@ use super::reader::Reads;
 use super::rows::Rows;
 use super::wait::Wait;
 use super::wal::Reserve;
+use super::{Synchronous, log};
 use crate::journal::appended::Appended;
 use crate::journal::held::Held;
 use crate::journal::{Claim, JournalError, Lease, Owner, host};
@@ -66,6 +66,7 @@ pub(super) struct Leased {
 
 impl Writer {
     pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads, synchronous: Synchronous) -> Self {
+        let has_log = log::is_there(&path);
         Self {
             home: Home::of(&path),
             reserve: Reserve::of(&path),
@@ -78,7 +79,7 @@ impl Writer {
             data_version: None,
             unreleased: Vec::new(),
             stuck: Vec::new(),
-            wait: Wait::new(synchronous),
+            wait: Wait::new(synchronous, has_log),
         }
     }
 
@@ -133,6 +134,7 @@ impl Writer {
     fn commit(&mut self) -> Result<(), Error> {
         self.flush()?;
         self.execute("COMMIT")?;
+        self.wait.done(&self.connection);
         self.unreleased = std::mem::take(&mut self.stuck);
         if let Some(us) = &mut self.us {
             us.is_kept = us.key.is_some();
@@ -143,6 +145,7 @@ impl Writer {
     /// Takes back what was done for these, and remembers that none of their leases may go on.
     pub(super) fn fail(&mut self, error: Error, outcomes: &mut [Outcome]) -> Failure {
         self.rows.clear();
+        self.wait.failed();
         if !self.connection.is_autocommit() {
             // Where even this fails, the next transaction cannot begin, and says why.
             let _ = self.execute("ROLLBACK");
@@ -325,6 +328,7 @@ impl Writer {
         let Some(us) = self.us.take() else { return };
         if let Some(key) = us.key {
             // Whoever comes next clears it away otherwise.
+            let _ = self.wait.set_for(&[], &self.connection);
             let _ = claims::remove_owner(&self.connection, key);
         }
     }
