@@ -1,6 +1,8 @@
 //! How much a commit is waited for.
 
-use rusqlite::{Connection, Error};
+use std::time::Duration;
+
+use rusqlite::{Connection, Error, ffi};
 
 use super::Synchronous;
 use super::job::Job;
@@ -14,16 +16,22 @@ pub(super) struct Wait {
     is_behind: bool,
     /// How many rows were changed before this commit.
     changes: u64,
+    /// A wait failed. Then the log has a whole commit that counts for nothing, which a shorter one would leave behind itself;
+    /// and what was to reach the disk before it may never do so, though the next wait succeeds.
+    is_unsure: bool,
 }
 
 impl Wait {
     /// `has_log`: there may be commits in it that nobody waited for.
     pub(super) fn new(chosen: Synchronous, has_log: bool) -> Self {
-        Self { chosen, set: chosen, is_behind: has_log, changes: 0 }
+        Self { chosen, set: chosen, is_behind: has_log, changes: 0, is_unsure: false }
     }
 
     /// Sets it for what is written next; not within a transaction.
     pub(super) fn set_for(&mut self, jobs: &[Job], connection: &Connection) -> Result<(), Error> {
+        if self.is_unsure {
+            self.is_unsure = !begin_anew(connection)?;
+        }
         let may_go = !self.is_behind && jobs.iter().all(is_of_the_living);
         let wanted = if may_go { Synchronous::Normal } else { self.chosen };
         if wanted != self.set {
@@ -42,9 +50,20 @@ impl Wait {
     }
 
     /// It was not.
-    pub(super) fn failed(&mut self) {
+    pub(super) fn failed(&mut self, error: &Error) {
         self.is_behind = true;
+        self.is_unsure |= error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_FSYNC);
     }
+}
+
+/// Has all of the log written to the database, and the next commit begin it anew; whether that is so. Others may hinder it by
+/// reading: they are not waited for.
+fn begin_anew(connection: &Connection) -> Result<bool, Error> {
+    let patience: u32 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
+    connection.busy_timeout(Duration::ZERO)?;
+    let is_hindered = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
+    connection.busy_timeout(Duration::from_millis(patience.into()))?;
+    Ok(!is_hindered?)
 }
 
 /// Whether it only says who drives a run. Who asks for that sees it at once, and nobody who was told survives a power loss. The first
@@ -124,7 +143,7 @@ mod tests {
     fn what_follows_a_commit_that_failed_waits() -> Result<(), Error> {
         let connection = Connection::open_in_memory()?;
         let mut wait = Wait::new(Synchronous::Full, false);
-        wait.failed();
+        wait.failed(&Error::StatementChangedRows(0));
         wait.set_for(&[claim()], &connection)?;
         assert_eq!(connection.pragma_query_value(None, "synchronous", |row| row.get(0)), Ok(FULL));
         Ok(())

@@ -145,7 +145,7 @@ impl Writer {
     /// Takes back what was done for these, and remembers that none of their leases may go on.
     pub(super) fn fail(&mut self, error: Error, outcomes: &mut [Outcome]) -> Failure {
         self.rows.clear();
-        self.wait.failed();
+        self.wait.failed(&error);
         if !self.connection.is_autocommit() {
             // Where even this fails, the next transaction cannot begin, and says why.
             let _ = self.execute("ROLLBACK");
