@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use step_machine::journal::{Append, Claim, Claimed, RunQuery, Synchronous, Waiting};
 use step_machine::{Journal, JournalError, SqliteJournal};
@@ -240,4 +241,14 @@ fn once_a_full_disk_has_room_again_the_other_runs_go_on() {
     assert_eq!(journal.load(&"other".into()).wait().unwrap(), events("other", 2));
     let refused = journal.claim(&Claim::of("other")).wait();
     assert!(matches!(&refused, Err(JournalError::Owned { .. })), "{refused:?}");
+}
+
+#[test]
+fn who_waits_for_ever_waits_as_long_as_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let waiting = || SqliteJournal::options().busy_timeout(Duration::MAX);
+    let journal = waiting().open(&path).unwrap();
+    append(&journal, &claim(&journal, "r"), &events("r", 2));
+    assert_eq!(waiting().open_read_only(&path).unwrap().load(&"r".into()).wait().unwrap(), events("r", 2));
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::SqliteJournal;
 use crate::journal::JournalError;
 
+/// The longest wait that SQLite knows.
+const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// How much a commit is waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -70,9 +73,9 @@ impl SqliteOptions {
         self
     }
 
-    /// How long another process that is just writing to the file is waited for: 10 s by default.
+    /// How long another process that is just writing to the file is waited for: 10 s by default, 24 days at most.
     pub fn busy_timeout(mut self, span: Duration) -> Self {
-        self.busy_timeout = span;
+        self.busy_timeout = span.min(LONGEST_WAIT);
         self
     }
 
