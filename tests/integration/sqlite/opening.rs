@@ -252,3 +252,26 @@ fn who_waits_for_ever_waits_as_long_as_can_be() {
     append(&journal, &claim(&journal, "r"), &events("r", 2));
     assert_eq!(waiting().open_read_only(&path).unwrap().load(&"r".into()).wait().unwrap(), events("r", 2));
 }
+
+#[test]
+fn a_file_that_may_have_less_than_a_page_has_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in [0, 4000, 4096] {
+        let refused = SqliteJournal::options().max_size(bytes).open(folder.path().join("runs.db"));
+        let (advice, source) = unusable(refused);
+        assert_eq!(advice, "there is no room left for it; make some on its disk, then try again");
+        assert_eq!(source, "database or disk is full");
+    }
+}
+
+#[test]
+fn a_file_that_is_empty_is_said_to_be_so_to_whoever_only_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    fs::write(&path, "").unwrap();
+    let (advice, source) = unusable(SqliteJournal::open_read_only(&path));
+    assert_eq!(advice, "choose another file, or open it to write, which makes it a journal");
+    assert_eq!(source, "it is empty, or is just being made");
+    drop(open(&path));
+    assert!(SqliteJournal::open_read_only(&path).unwrap().list(&RunQuery::all()).wait().unwrap().is_empty());
+}

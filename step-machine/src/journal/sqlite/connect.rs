@@ -92,14 +92,16 @@ pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Conn
         }),
     };
     let (connection, still) = opened?;
-    if identify(&connection, path)? < VERSION {
-        return Err(unusable(
-            path,
-            "open it once to write, which brings it up to date",
-            "it is of an older version".into(),
-        ));
-    }
-    Ok((connection, still))
+    let (advice, source) = match identify(&connection, path)? {
+        0 => {
+            ("choose another file, or open it to write, which makes it a journal", "it is empty, or is just being made")
+        }
+        version if version < VERSION => {
+            ("open it once to write, which brings it up to date", "it is of an older version")
+        }
+        _ => return Ok((connection, still)),
+    };
+    Err(unusable(path, advice, source.into()))
 }
 
 fn with_its_log(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
@@ -154,7 +156,7 @@ fn set_up(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqli
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_LIMIT, |_| Ok(()))?;
     if let Some(bytes) = options.max_size {
         let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.into();
-        let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX);
+        let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX).max(1);
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     // Otherwise SQLite plans statements anew for values of 0 and 1, as the key of an owner may be.

@@ -79,7 +79,7 @@ impl SqliteOptions {
         self
     }
 
-    /// How large the database may become, in bytes; rounded down to whole pages. A write that finds no room fails with
+    /// How large the database may become, in bytes; rounded down to whole pages, but never to none. A write that finds no room fails with
     /// [`JournalError::Write`]. Without it only the disk is a limit.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);
