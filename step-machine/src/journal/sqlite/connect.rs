@@ -40,8 +40,13 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
         migrate(&mut connection, path, &MIGRATIONS)?;
     }
     if is_log_damaged {
-        // What is lost would stand behind the next commits, and be found again. Others that use the file may hinder it.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+        // What is lost would stand behind the next commits, and be found again.
+        let is_hindered =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fail)?;
+        if is_hindered {
+            let advice = "have whoever uses the file end that, then open it again";
+            return Err(unusable(path, advice, "its damaged log cannot be cut: somebody else uses the file".into()));
+        }
     }
     Ok(connection)
 }
