@@ -44,6 +44,25 @@ fn a_file_of_a_newer_version_is_refused() {
 }
 
 #[test]
+fn a_file_that_a_newer_version_takes_over_while_it_is_open_is_written_to_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = open(&path);
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    sql(&path).pragma_update(None, "user_version", 2).unwrap();
+    let expected =
+        "a newer step-machine has brought the file to version 2, and this one knows those up to 1: use that one";
+    for _ in 0..2 {
+        let Err(JournalError::Write { source, .. }) = journal.claim(&Claim::of("s")).wait() else {
+            panic!("it was written to")
+        };
+        assert_eq!(source.to_string(), expected);
+    }
+    assert_eq!(journal.load(&"r".into()).wait().unwrap(), events("r", 2));
+}
+
+#[test]
 fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let other = folder.path().join("other.db");

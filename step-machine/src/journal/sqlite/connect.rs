@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior, ffi};
 
 use super::error::{self, store, unusable};
 use super::still::{self, Still};
@@ -152,6 +152,18 @@ fn identify(connection: &Connection, path: &Path) -> Result<i32, JournalError> {
     Ok(version)
 }
 
+/// Fails where a newer version has changed the file since it was opened: this one does not know what it wrote there.
+pub(super) fn check_version(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let found: i32 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
+    if found <= VERSION {
+        return Ok(());
+    }
+    let said = format!(
+        "a newer step-machine has brought the file to version {found}, and this one knows those up to {VERSION}: use that one"
+    );
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_SCHEMA), Some(said)))
+}
+
 fn set_up(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqlite::Error> {
     let_it_be_wal(connection, options)?;
     connection.pragma_update(None, "synchronous", options.synchronous.pragma())?;
@@ -192,11 +204,15 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     // Another process may have been quicker.
     let found = identify(&transaction, path)?;
+    let version = i32::try_from(migrations.len()).unwrap_or(VERSION);
     for migration in migrations.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(migration).map_err(fail)?;
     }
+    if found > 0 && found < version {
+        // An older version that drives a run adds nothing more to it.
+        transaction.execute("UPDATE run SET epoch = epoch + 1 WHERE owner IS NOT NULL", []).map_err(fail)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
-    let version = i32::try_from(migrations.len()).unwrap_or(VERSION);
     transaction.pragma_update(None, "user_version", version).map_err(fail)?;
     transaction.commit().map_err(fail)
 }
@@ -258,11 +274,15 @@ mod tests {
         let folder = Folder::new("older");
         let (old, new) = (folder.file("old.db"), folder.file("new.db"));
         let mut connection = of_today(&old);
+        let run = "INSERT INTO run (id, id_check, epoch, owner) VALUES ('r', 0, 4, (SELECT key FROM owner))";
+        connection.execute(run, []).unwrap();
         assert_eq!(version(&connection), VERSION);
         migrate(&mut connection, &old, &next()).unwrap();
         assert_eq!(version(&connection), VERSION + 1);
         let note: String = connection.query_row("SELECT note FROM owner", [], |row| row.get(0)).unwrap();
         assert_eq!(note, "web again");
+        let epoch: i64 = connection.query_row("SELECT epoch FROM run", [], |row| row.get(0)).unwrap();
+        assert_eq!(epoch, 5, "the lease has ended");
         // One that is made by that version is the same.
         let mut made = Connection::open(&new).unwrap();
         migrate(&mut made, &new, &next()).unwrap();

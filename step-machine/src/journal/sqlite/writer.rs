@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Error};
 
 use super::claims;
+use super::connect::check_version;
 use super::error::unusable;
 use super::job::{Failure, Fault, Granted, Job, Outcome};
 use super::owner::{Home, OwnerFile};
@@ -105,6 +106,7 @@ impl Writer {
         self.execute("BEGIN IMMEDIATE")?;
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
+            check_version(&self.connection)?;
             self.data_version = Some(version);
             self.leases.values_mut().for_each(|leased| leased.is_sure = false);
         }
