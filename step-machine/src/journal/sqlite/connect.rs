@@ -7,7 +7,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior, f
 
 use super::error::{self, store, unusable};
 use super::still::{self, Still};
-use super::{SqliteOptions, log};
+use super::{SqliteOptions, Synchronous, log};
 use crate::journal::JournalError;
 
 /// What makes a file a journal of ours: "stmj".
@@ -167,6 +167,11 @@ pub(super) fn check_version(connection: &Connection) -> Result<(), rusqlite::Err
 fn set_up(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqlite::Error> {
     let_it_be_wal(connection, options)?;
     connection.pragma_update(None, "synchronous", options.synchronous.pragma())?;
+    if options.synchronous == Synchronous::Full {
+        // On macOS what the disk itself keeps for later has to be asked for; elsewhere these mean nothing.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    }
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -287,6 +292,19 @@ mod tests {
         let mut made = Connection::open(&new).unwrap();
         migrate(&mut made, &new, &next()).unwrap();
         assert_eq!((version(&made), schema(&made)), (VERSION + 1, schema(&connection)));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_not_left_to_the_disk_to_keep_for_later() {
+        let folder = Folder::new("full");
+        for (chosen, expected) in [(Synchronous::Full, true), (Synchronous::Normal, false)] {
+            let options = SqliteOptions::default().synchronous(chosen);
+            let connection = to_write(&folder.file("runs.db"), &options).unwrap();
+            for pragma in ["fullfsync", "checkpoint_fullfsync"] {
+                let is_on: bool = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
+                assert_eq!(is_on, expected, "{pragma} with {chosen:?}");
+            }
+        }
     }
 
     #[test]
