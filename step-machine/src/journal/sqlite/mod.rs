@@ -52,7 +52,8 @@ use crate::sync::lock;
 ///
 /// While a journal drives runs it holds a locked file in the folder `<file>-owners`, next to the database: by that
 /// others see whether it lives, also after a crash, without any time-out. Database and folder have to be on a file
-/// system of this machine, as SQLite asks for anyway.
+/// system of this machine, as SQLite asks for anyway. A process that forks without starting another program, as a daemon
+/// does, opens the journal after that: a child that has it open, too, would seem to be its parent for as long as it lives.
 ///
 /// # Examples
 ///
