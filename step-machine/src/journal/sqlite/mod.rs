@@ -46,7 +46,8 @@ use crate::sync::lock;
 /// What it has of each run can be looked at with plain SQL: the views `runs`, `steps` and `events` are made for that.
 /// The claim and the commits of the only run that is driven are waited for on the thread that drives it, also where that is
 /// one of an async runtime: it takes less than going to another thread and back. With several runs a thread of the journal
-/// writes for all.
+/// writes for all. So as long as another process holds the lock of the file, as one that was stopped within a commit does, such
+/// a thread stands still, up to [`SqliteOptions::busy_timeout`]: in a runtime of one thread all of its tasks do.
 ///
 /// Clones share one connection; the last one that goes waits until all that was asked for is done.
 ///
