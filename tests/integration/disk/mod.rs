@@ -36,6 +36,8 @@ pub(crate) struct Faults {
     pub(crate) only_growth: bool,
     /// This wait for the disk fails, and no other.
     pub(crate) unsynced_at: Option<usize>,
+    /// As long as there is a file with the name of the database and the end `broken`, each wait for the log fails.
+    pub(crate) may_break: bool,
     /// The process stops within this wait for the disk.
     pub(crate) stopped_at: Option<usize>,
 }
@@ -74,6 +76,8 @@ impl Disk {
             ("DISK_UNSYNCED", faults.unsynced_at),
             ("DISK_STOPPED", faults.stopped_at),
         ];
+        let broken = faults.may_break.then(|| self.files.with_extension("broken"));
+        command.env_remove("DISK_BROKEN").envs(broken.map(|file| ("DISK_BROKEN", file)));
         for (name, number) in numbers {
             command.env_remove(name).envs(number.map(|number| (name, number.to_string())));
         }

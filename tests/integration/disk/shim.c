@@ -8,6 +8,7 @@
  *   DISK_TORN     with DISK_FULL: the first write without room still writes half of what it was to
  *   DISK_GROWTH   only what makes a file longer asks for room, as on most file systems
  *   DISK_UNSYNCED this call that waits for the disk fails, and only this one: as Linux does it
+ *   DISK_BROKEN   a file: as long as it is there, each call that waits for the disk of the log of a database fails
  *   DISK_STOPPED  the process stops in this call that waits for the disk
  */
 #define _GNU_SOURCE
@@ -184,7 +185,8 @@ static int may_sync(int fd) {
     char path[PATH_MAX];
     if (!path_of(fd, path) || !is_ours(path, 1)) return 1;
     long at = __atomic_add_fetch(&sync_calls, 1, __ATOMIC_SEQ_CST);
-    int fails = at == number("DISK_UNSYNCED");
+    const char *broken = getenv("DISK_BROKEN"), *end = strrchr(path, '-');
+    int fails = at == number("DISK_UNSYNCED") || (broken && end && !strcmp(end, "-wal") && !access(broken, F_OK));
     tell("sync", at, path, fails);
     if (at == number("DISK_STOPPED")) raise(SIGSTOP);
     if (fails) errno = EIO;

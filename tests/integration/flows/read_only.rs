@@ -214,6 +214,29 @@ fn who_looks_into_a_file_that_nobody_writes_to_sees_when_somebody_does() {
     }
 }
 
+#[test]
+fn what_another_user_drives_is_seen_to_be_driven() {
+    let guest = Guest::with_a_run();
+    let journal = SqliteJournal::open(guest.path("keep/runs.db")).unwrap();
+    let run = journal.claim(&Claim::of("third")).wait().unwrap();
+    journal.append(Append::new(&run.lease, &events("third", 2))).wait().unwrap();
+    // As a group shares a folder, but for the file of the owner, which is as that user's other files.
+    guest.may("keep", 0o777);
+    for name in guest.in_folder() {
+        guest.may(&format!("keep/{name}"), if name.ends_with("-owners") { 0o777 } else { 0o666 });
+    }
+    let owner = fs::read_dir(guest.path("keep/runs.db-owners")).unwrap().next().unwrap().unwrap().path();
+    fs::set_permissions(&owner, Permissions::from_mode(0o444)).unwrap();
+    guest.cannot(&format!(": >> {}", owner.display()));
+    let screen = guest.look(&["abandon", "third", "--why", "it hangs"]);
+    assert_eq!(screen.code, Some(5), "{screen}");
+    screen.complains(&format!("run third is driven by process {}", std::process::id()));
+    // Also where it drives nothing, as the first claim of another one looks at those.
+    journal.release(&run.lease).wait().unwrap();
+    let screen = guest.publish(&["--id", "second"]);
+    assert_eq!(screen.code, Some(0), "{screen}");
+}
+
 /// A process that ends with its test.
 struct Killed(Child);
 

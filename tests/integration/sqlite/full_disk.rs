@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use step_machine::event::Event;
-use step_machine::journal::{Append, Claim};
+use step_machine::journal::{Append, Claim, Lease, Waiting};
 use step_machine::{Journal, JournalError, SqliteJournal};
 
-use super::{append, claim, events};
+use super::{append, claim, events, sql};
 use crate::disk::{Call, Disk, Faults};
 
 const VARIABLE: &str = "STEP_MACHINE_TEST_FULL_DISK";
@@ -30,6 +30,9 @@ const ADVICE: [&str; 4] = [
 fn works_where_another_test_asks_for_it() {
     let Some(path) = std::env::var_os(VARIABLE) else { return };
     let path = Path::new(&path);
+    if path.ends_with("broken.db") {
+        return groups_that_fail(path);
+    }
     if let Err(error) = two_runs(path, &path.with_extension("acknowledged")) {
         let said = match error {
             JournalError::Write { .. } => "write".to_owned(),
@@ -134,4 +137,59 @@ fn nothing_that_was_acknowledged_is_lost_where_nothing_can_grow_from_any_call_on
 fn nothing_that_was_acknowledged_is_lost_where_any_wait_for_the_disk_fails() {
     let failed = everywhere(|at| Faults { unsynced_at: Some(at), ..Faults::default() });
     assert!(failed.len() > 2 * EVENTS && failed.iter().all(Call::is_sync), "{failed:?}");
+}
+
+/// Groups of ever fewer runs, each of which is written and not kept by the disk; then the process dies.
+fn groups_that_fail(path: &Path) {
+    let journal = SqliteJournal::open(path).unwrap();
+    let append = |lease: &Lease, events: &[Event]| {
+        let mut append = Append::new(lease, events);
+        append.waiting = Waiting::Nobody;
+        journal.append(append)
+    };
+    let first = claim(&journal, "first");
+    let groups = [60, 40, 20, 4].map(|size| {
+        (0..size)
+            .map(|at| format!("run-{size}-{at}"))
+            .map(|run| (claim(&journal, &run), events(&run, 2)))
+            .collect::<Vec<_>>()
+    });
+    append(&first, &events("first", 1)).wait().unwrap();
+    let broken = path.with_extension("broken");
+    for group in groups {
+        // Somebody else writes, so that all come to wait behind the one that is tried meanwhile.
+        let other = sql(path);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let before = append(&first, &[]);
+        let replies: Vec<_> = group.iter().map(|(lease, events)| append(lease, events)).collect();
+        fs::write(&broken, "").unwrap();
+        other.execute_batch("ROLLBACK").unwrap();
+        drop(before.wait());
+        for reply in replies {
+            let refused = reply.wait();
+            assert!(matches!(&refused, Err(JournalError::Write { .. })), "{refused:?}");
+        }
+    }
+    // Once the disk is sound again, what is acknowledged stays.
+    fs::remove_file(broken).unwrap();
+    append(&claim(&journal, "last"), &events("last", 2)).wait().unwrap();
+    std::process::abort();
+}
+
+#[test]
+fn waits_for_the_disk_that_fail_again_and_again_leave_a_log_that_is_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broken.db");
+    let disk = Disk::of(&path, &folder.path().join("disk.log"));
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args(["sqlite::full_disk::works_where_another_test_asks_for_it", "--exact"]);
+    other.env(VARIABLE, &path).stdout(Stdio::null());
+    disk.under(&mut other, Faults { may_break: true, ..Faults::default() });
+    let ended = other.output().unwrap();
+    assert_eq!(ended.status.code(), None, "{}", String::from_utf8_lossy(&ended.stderr));
+    assert!(disk.calls().iter().filter(|call| call.is_sync() && call.has_failed).count() >= 4);
+    let journal = SqliteJournal::open(&path).unwrap();
+    assert_eq!(journal.load(&"first".into()).wait().unwrap(), events("first", 1));
+    assert_eq!(journal.load(&"last".into()).wait().unwrap(), events("last", 2));
+    assert!(journal.check().wait().unwrap().is_empty());
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use step_machine::event::Event;
 use step_machine::journal::{RunQuery, Synchronous};
@@ -267,6 +268,22 @@ fn what_was_accepted_is_not_told_again() {
     append(&journal, &lease, &events[14..15]);
     // Killed once more: nothing of what was given up stands behind the new commits.
     assert_eq!(Left::of(&path).opened(), events[..15]);
+}
+
+#[test]
+fn what_cannot_be_cut_is_not_accepted() {
+    let (left, events) = killed(24);
+    let (_folder, path) = left.flipped(left.last_commits()[9] + 1000).put();
+    let reader = sql(&path);
+    reader.execute_batch("BEGIN; SELECT count(*) FROM run").unwrap();
+    let accepting_soon =
+        || SqliteJournal::options().accept_damaged_log(true).busy_timeout(Duration::from_millis(20)).open(&path);
+    let Err(JournalError::Store { advice, source, .. }) = accepting_soon() else { panic!("it was cut") };
+    assert_eq!(advice, "have whoever uses the file end that, then open it again");
+    assert_eq!(source.to_string(), "its damaged log cannot be cut: somebody else uses the file");
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(found(&accepting_soon().unwrap()), events[..14]);
+    drop(reader);
 }
 
 #[cfg(unix)]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use step_machine::journal::{Append, Claim, Claimed, RunQuery, Synchronous, Waiting};
 use step_machine::{Journal, JournalError, SqliteJournal};
@@ -40,6 +41,25 @@ fn a_file_of_a_newer_version_is_refused() {
     );
     assert_eq!(unusable(SqliteJournal::open(&path)), expected);
     assert_eq!(unusable(SqliteJournal::open_read_only(&path)), expected);
+}
+
+#[test]
+fn a_file_that_a_newer_version_takes_over_while_it_is_open_is_written_to_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = open(&path);
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    sql(&path).pragma_update(None, "user_version", 2).unwrap();
+    let expected =
+        "a newer step-machine has brought the file to version 2, and this one knows those up to 1: use that one";
+    for _ in 0..2 {
+        let Err(JournalError::Write { source, .. }) = journal.claim(&Claim::of("s")).wait() else {
+            panic!("it was written to")
+        };
+        assert_eq!(source.to_string(), expected);
+    }
+    assert_eq!(journal.load(&"r".into()).wait().unwrap(), events("r", 2));
 }
 
 #[test]
@@ -240,4 +260,37 @@ fn once_a_full_disk_has_room_again_the_other_runs_go_on() {
     assert_eq!(journal.load(&"other".into()).wait().unwrap(), events("other", 2));
     let refused = journal.claim(&Claim::of("other")).wait();
     assert!(matches!(&refused, Err(JournalError::Owned { .. })), "{refused:?}");
+}
+
+#[test]
+fn who_waits_for_ever_waits_as_long_as_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let waiting = || SqliteJournal::options().busy_timeout(Duration::MAX);
+    let journal = waiting().open(&path).unwrap();
+    append(&journal, &claim(&journal, "r"), &events("r", 2));
+    assert_eq!(waiting().open_read_only(&path).unwrap().load(&"r".into()).wait().unwrap(), events("r", 2));
+}
+
+#[test]
+fn a_file_that_may_have_less_than_a_page_has_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in [0, 4000, 4096] {
+        let refused = SqliteJournal::options().max_size(bytes).open(folder.path().join("runs.db"));
+        let (advice, source) = unusable(refused);
+        assert_eq!(advice, "there is no room left for it; make some on its disk, then try again");
+        assert_eq!(source, "database or disk is full");
+    }
+}
+
+#[test]
+fn a_file_that_is_empty_is_said_to_be_so_to_whoever_only_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    fs::write(&path, "").unwrap();
+    let (advice, source) = unusable(SqliteJournal::open_read_only(&path));
+    assert_eq!(advice, "choose another file, or open it to write, which makes it a journal");
+    assert_eq!(source, "it is empty, or is just being made");
+    drop(open(&path));
+    assert!(SqliteJournal::open_read_only(&path).unwrap().list(&RunQuery::all()).wait().unwrap().is_empty());
 }

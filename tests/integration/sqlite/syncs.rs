@@ -47,7 +47,8 @@ impl ManyHandler for Nothing {
     }
 }
 
-/// The other process: so many appends of one run, by the default or without waiting for the disk; or so many runs at once.
+/// The other process: so many appends of one run, by the default or without waiting for the disk; or so many claims, or so many
+/// runs at once.
 #[test]
 fn works_where_another_test_asks_for_it() {
     let Ok(asked) = std::env::var(VARIABLE) else { return };
@@ -59,6 +60,10 @@ fn works_where_another_test_asks_for_it() {
     };
     if words[0] == "many" {
         return many(&journal, count);
+    }
+    if words[0] == "claims" {
+        (0..count).for_each(|number| drop(claim(&journal, &format!("run-{number}"))));
+        return;
     }
     let (lease, all) = (claim(&journal, "r"), events("r", 100));
     for (number, event) in (1..).zip(all[..count].chunks(1)) {
@@ -158,6 +163,8 @@ fn by_default_each_append_is_waited_for_until_the_disk_has_it() {
     assert_eq!(more - few, 40, "one for each append");
     let (few, more) = (in_log("normal", 5), in_log("normal", 45));
     assert_eq!(more - few, 0, "only where the log begins or ends");
+    let (few, more) = (in_log("claims", 6), in_log("claims", 46));
+    assert_eq!(more - few, 20, "each second one");
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Writer {
         let lease = append.lease.clone();
         let result = set.map_err(Fault::Store).and_then(|()| self.add(*append));
         let mut outcome = Outcome::Appended(lease, answer, result);
-        let failure = outcome.take_store_fault().map(|error| self.fail(error, std::slice::from_ref(&outcome)));
+        let failure = outcome.take_store_fault().map(|error| self.fail(error, std::slice::from_mut(&mut outcome)));
         outcome.send(failure.as_ref(), &self.reads);
         None
     }
@@ -37,6 +37,7 @@ impl Writer {
         let row = leased.held.put_down(append);
         self.reserve.count();
         if self.rows.add(row, &self.connection)? {
+            self.wait.done(&self.connection);
             return Ok(());
         }
         if let Some(leased) = self.leased(&lease) {

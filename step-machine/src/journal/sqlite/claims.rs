@@ -88,7 +88,7 @@ fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Fault> {
 }
 
 /// Claims a run; within a savepoint, so that one that fails changes nothing.
-pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<Granted, Fault> {
+pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<(Granted, Leased), Fault> {
     let run = &claim.run;
     let found = find(&writer.connection, run)?;
     if let Some(found) = &found {
@@ -114,8 +114,8 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<Granted, Fault
     }
     let held = hold(writer, run, key, epoch, found.as_ref())?;
     let has_events = held.last_seq > 0;
-    writer.leases.insert(key, Leased { held, has_names: !claim.exclusive.is_empty(), is_sure: true });
-    Ok(Granted { lease: Lease::new(run.clone(), epoch, key), has_events })
+    let leased = Leased { held, has_names: !claim.exclusive.is_empty(), is_sure: true };
+    Ok((Granted { lease: Lease::new(run.clone(), epoch, key), has_events, replaced: None }, leased))
 }
 
 /// What the writer has to know of a run that it writes to.

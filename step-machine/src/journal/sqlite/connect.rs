@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior, ffi};
 
 use super::error::{self, store, unusable};
 use super::still::{self, Still};
-use super::{SqliteOptions, log};
+use super::{SqliteOptions, Synchronous, log};
 use crate::journal::JournalError;
 
 /// What makes a file a journal of ours: "stmj".
@@ -40,8 +40,13 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
         migrate(&mut connection, path, &MIGRATIONS)?;
     }
     if is_log_damaged {
-        // What is lost would stand behind the next commits, and be found again. Others that use the file may hinder it.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+        // What is lost would stand behind the next commits, and be found again.
+        let is_hindered =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fail)?;
+        if is_hindered {
+            let advice = "have whoever uses the file end that, then open it again";
+            return Err(unusable(path, advice, "its damaged log cannot be cut: somebody else uses the file".into()));
+        }
     }
     Ok(connection)
 }
@@ -54,7 +59,8 @@ fn check_log(path: &Path, options: &SqliteOptions) -> Result<bool, JournalError>
         Ok(Some(damage)) if !options.accept_damaged_log => {
             let advice = "copy the file and its log (`-wal`) away before anything else opens it, and restore it from a \
                 copy; or go on without these commits with `accept_damaged_log(true)`, or the switch \
-                `--accept-damaged-log` of a program that has it: what they completed runs again";
+                `--accept-damaged-log` of a program that has it: what they completed runs again, but after a power \
+                loss they may be claims alone, one of each process, which complete nothing";
             Err(unusable(path, advice, damage.to_string().into()))
         }
         Ok(damage) => Ok(damage.is_some()),
@@ -91,14 +97,16 @@ pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Conn
         }),
     };
     let (connection, still) = opened?;
-    if identify(&connection, path)? < VERSION {
-        return Err(unusable(
-            path,
-            "open it once to write, which brings it up to date",
-            "it is of an older version".into(),
-        ));
-    }
-    Ok((connection, still))
+    let (advice, source) = match identify(&connection, path)? {
+        0 => {
+            ("choose another file, or open it to write, which makes it a journal", "it is empty, or is just being made")
+        }
+        version if version < VERSION => {
+            ("open it once to write, which brings it up to date", "it is of an older version")
+        }
+        _ => return Ok((connection, still)),
+    };
+    Err(unusable(path, advice, source.into()))
 }
 
 fn with_its_log(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
@@ -144,16 +152,33 @@ fn identify(connection: &Connection, path: &Path) -> Result<i32, JournalError> {
     Ok(version)
 }
 
+/// Fails where a newer version has changed the file since it was opened: this one does not know what it wrote there.
+pub(super) fn check_version(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let found: i32 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
+    if found <= VERSION {
+        return Ok(());
+    }
+    let said = format!(
+        "a newer step-machine has brought the file to version {found}, and this one knows those up to {VERSION}: use that one"
+    );
+    Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_SCHEMA), Some(said)))
+}
+
 fn set_up(connection: &Connection, options: &SqliteOptions) -> Result<(), rusqlite::Error> {
     let_it_be_wal(connection, options)?;
     connection.pragma_update(None, "synchronous", options.synchronous.pragma())?;
+    if options.synchronous == Synchronous::Full {
+        // On macOS what the disk itself keeps for later has to be asked for; elsewhere these mean nothing.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    }
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_LIMIT, |_| Ok(()))?;
     if let Some(bytes) = options.max_size {
         let page: u64 = connection.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?.into();
-        let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX);
+        let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX).max(1);
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     // Otherwise SQLite plans statements anew for values of 0 and 1, as the key of an owner may be.
@@ -184,11 +209,15 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     // Another process may have been quicker.
     let found = identify(&transaction, path)?;
+    let version = i32::try_from(migrations.len()).unwrap_or(VERSION);
     for migration in migrations.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(migration).map_err(fail)?;
     }
+    if found > 0 && found < version {
+        // An older version that drives a run adds nothing more to it.
+        transaction.execute("UPDATE run SET epoch = epoch + 1 WHERE owner IS NOT NULL", []).map_err(fail)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
-    let version = i32::try_from(migrations.len()).unwrap_or(VERSION);
     transaction.pragma_update(None, "user_version", version).map_err(fail)?;
     transaction.commit().map_err(fail)
 }
@@ -250,15 +279,32 @@ mod tests {
         let folder = Folder::new("older");
         let (old, new) = (folder.file("old.db"), folder.file("new.db"));
         let mut connection = of_today(&old);
+        let run = "INSERT INTO run (id, id_check, epoch, owner) VALUES ('r', 0, 4, (SELECT key FROM owner))";
+        connection.execute(run, []).unwrap();
         assert_eq!(version(&connection), VERSION);
         migrate(&mut connection, &old, &next()).unwrap();
         assert_eq!(version(&connection), VERSION + 1);
         let note: String = connection.query_row("SELECT note FROM owner", [], |row| row.get(0)).unwrap();
         assert_eq!(note, "web again");
+        let epoch: i64 = connection.query_row("SELECT epoch FROM run", [], |row| row.get(0)).unwrap();
+        assert_eq!(epoch, 5, "the lease has ended");
         // One that is made by that version is the same.
         let mut made = Connection::open(&new).unwrap();
         migrate(&mut made, &new, &next()).unwrap();
         assert_eq!((version(&made), schema(&made)), (VERSION + 1, schema(&connection)));
+    }
+
+    #[test]
+    fn what_is_waited_for_is_not_left_to_the_disk_to_keep_for_later() {
+        let folder = Folder::new("full");
+        for (chosen, expected) in [(Synchronous::Full, true), (Synchronous::Normal, false)] {
+            let options = SqliteOptions::default().synchronous(chosen);
+            let connection = to_write(&folder.file("runs.db"), &options).unwrap();
+            for pragma in ["fullfsync", "checkpoint_fullfsync"] {
+                let is_on: bool = connection.pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
+                assert_eq!(is_on, expected, "{pragma} with {chosen:?}");
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rusqlite::Error;
 use super::error::{is_damage, read, store};
 use super::prune::Pruning;
 use super::reader::Reads;
+use super::writer::Leased;
 use crate::journal::appended::Appended;
 use crate::journal::error::write;
 use crate::journal::{Answer, Claim, Claimed, JournalError, Lease};
@@ -66,6 +67,8 @@ pub(super) enum Outcome {
 pub(super) struct Granted {
     pub(super) lease: Lease,
     pub(super) has_events: bool,
+    /// The lease of ours that it ended.
+    pub(super) replaced: Option<Leased>,
 }
 
 impl Outcome {
@@ -100,7 +103,7 @@ impl Outcome {
                 result => answer.send(result.map(|pruning| pruning.removed)),
             },
             Self::Claimed(run, answer, result) => match settle(result, failure, Some(&run)) {
-                Ok(Granted { lease, has_events: false }) => answer.send(Ok(Claimed::new(lease, Vec::new()))),
+                Ok(Granted { lease, has_events: false, .. }) => answer.send(Ok(Claimed::new(lease, Vec::new()))),
                 Ok(Granted { lease, .. }) => return reads.load_claimed(lease, answer),
                 Err(error) => answer.send(Err(error)),
             },

@@ -46,13 +46,15 @@ use crate::sync::lock;
 /// What it has of each run can be looked at with plain SQL: the views `runs`, `steps` and `events` are made for that.
 /// The claim and the commits of the only run that is driven are waited for on the thread that drives it, also where that is
 /// one of an async runtime: it takes less than going to another thread and back. With several runs a thread of the journal
-/// writes for all.
+/// writes for all. So as long as another process holds the lock of the file, as one that was stopped within a commit does, such
+/// a thread stands still, up to [`SqliteOptions::busy_timeout`]: in a runtime of one thread all of its tasks do.
 ///
 /// Clones share one connection; the last one that goes waits until all that was asked for is done.
 ///
 /// While a journal drives runs it holds a locked file in the folder `<file>-owners`, next to the database: by that
 /// others see whether it lives, also after a crash, without any time-out. Database and folder have to be on a file
-/// system of this machine, as SQLite asks for anyway.
+/// system of this machine, as SQLite asks for anyway. A process that forks without starting another program, as a daemon
+/// does, opens the journal after that: a child that has it open, too, would seem to be its parent for as long as it lives.
 ///
 /// # Examples
 ///
@@ -215,7 +217,7 @@ impl Drop for Inner {
 
 impl Journal for SqliteJournal {
     fn claim(&self, claim: &Claim) -> Reply<Claimed> {
-        // It waits for no disk.
+        // It waits for no disk, or as an append does.
         self.ask(Waiting::Task, |answer| Job::Claim(claim.clone(), answer))
     }
 

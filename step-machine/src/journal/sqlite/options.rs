@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::SqliteJournal;
 use crate::journal::JournalError;
 
+/// The longest wait that SQLite knows.
+const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// How much a commit is waited for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Synchronous {
     /// Until the disk has it: what was acknowledged survives a power loss. A claim, or the end of one without an append, is
-    /// not waited for: after a power loss nobody drives a run anyway.
+    /// not waited for, unless the commit before it was not either: after a power loss nobody drives a run anyway.
     #[default]
     Full,
     /// Until the operating system has it: what was acknowledged survives a crash of the process, but a power loss, or a
@@ -70,13 +73,14 @@ impl SqliteOptions {
         self
     }
 
-    /// How long another process that is just writing to the file is waited for: 10 s by default.
+    /// How long another process that is just writing to the file is waited for: 10 s by default, 24 days at most.
+    /// The only run that is driven waits on the thread that drives it, also where that is one of an async runtime.
     pub fn busy_timeout(mut self, span: Duration) -> Self {
-        self.busy_timeout = span;
+        self.busy_timeout = span.min(LONGEST_WAIT);
         self
     }
 
-    /// How large the database may become, in bytes; rounded down to whole pages. A write that finds no room fails with
+    /// How large the database may become, in bytes; rounded down to whole pages, but never to none. A write that finds no room fails with
     /// [`JournalError::Write`]. Without it only the disk is a limit.
     pub fn max_size(mut self, bytes: u64) -> Self {
         self.max_size = Some(bytes);

@@ -1,7 +1,8 @@
 //! What waits for the one writer, and whose turn it is to write.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::job::Job;
 use super::reader::Reads;
@@ -13,6 +14,11 @@ use crate::sync::lock;
 const MOST_JOBS: usize = 16_384;
 const MOST_BYTES: usize = 32 << 20;
 
+/// After so long a lease that could not be given back is tried again, where nobody writes; each time twice as long, up to
+/// the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 pub(super) struct Queue {
     waiting: Mutex<Jobs>,
     /// There is something to do, or nothing any more ever.
@@ -21,6 +27,8 @@ pub(super) struct Queue {
     writer: Mutex<Writer>,
     /// How many runs are driven here.
     leases: AtomicUsize,
+    /// There are leases that could not be given back.
+    is_late: AtomicBool,
     reads: Reads,
 }
 
@@ -47,6 +55,7 @@ impl Queue {
             room: Condvar::new(),
             writer: Mutex::new(writer),
             leases: AtomicUsize::new(0),
+            is_late: AtomicBool::new(false),
             reads,
         }
     }
@@ -84,20 +93,26 @@ impl Queue {
     /// What the thread of the writer does until the queue is closed and empty.
     pub(super) fn serve(&self) {
         let _closed = Closing(self);
-        while let Some(jobs) = self.next() {
+        let mut pause = FIRST_PAUSE;
+        while let Some(jobs) = self.next(pause) {
+            pause = if jobs.is_empty() { LONGEST_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
             self.write(jobs);
         }
         lock(&self.writer).close();
     }
 
-    /// All that waits, as soon as there is any.
-    fn next(&self) -> Option<Vec<Job>> {
+    /// All that waits, as soon as there is any; nothing after a pause, where only what is late is to be tried again.
+    fn next(&self, pause: Duration) -> Option<Vec<Job>> {
         let mut waiting = lock(&self.waiting);
         while waiting.is_busy || waiting.list.is_empty() {
             if waiting.is_closed && !waiting.is_busy {
                 return None;
             }
-            waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            let is_over;
+            (waiting, is_over) = self.wait_for_work(waiting, pause);
+            if is_over && !waiting.is_busy {
+                break;
+            }
         }
         waiting.is_busy = true;
         waiting.bytes = 0;
@@ -105,6 +120,15 @@ impl Queue {
         drop(waiting);
         self.room.notify_all();
         Some(jobs)
+    }
+
+    /// Waits until there may be something to do; whether it is time for what is late.
+    fn wait_for_work<'a>(&self, waiting: MutexGuard<'a, Jobs>, pause: Duration) -> (MutexGuard<'a, Jobs>, bool) {
+        if !self.is_late.load(Ordering::Relaxed) {
+            return (self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner), false);
+        }
+        let (waiting, timeout) = self.work.wait_timeout(waiting, pause).unwrap_or_else(PoisonError::into_inner);
+        (waiting, timeout.timed_out())
     }
 
     fn write(&self, jobs: Vec<Job>) {
@@ -116,6 +140,7 @@ impl Queue {
             lock(&self.waiting).list.extend(left);
         }
         self.leases.store(writer.leases.len(), Ordering::Relaxed);
+        self.is_late.store(!writer.unreleased.is_empty(), Ordering::Relaxed);
     }
 
     /// Takes nothing more; what waits is still done.
@@ -133,7 +158,7 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut waiting = lock(&self.0.waiting);
         waiting.is_busy = false;
-        if !waiting.list.is_empty() || waiting.is_closed {
+        if !waiting.list.is_empty() || waiting.is_closed || self.0.is_late.load(Ordering::Relaxed) {
             self.0.work.notify_one();
         }
     }

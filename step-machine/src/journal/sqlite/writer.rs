@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, Error};
 
-use super::Synchronous;
 use super::claims;
+use super::connect::check_version;
 use super::error::unusable;
 use super::job::{Failure, Fault, Granted, Job, Outcome};
 use super::owner::{Home, OwnerFile};
@@ -17,6 +17,7 @@ use super::reader::Reads;
 use super::rows::Rows;
 use super::wait::Wait;
 use super::wal::Reserve;
+use super::{Synchronous, log};
 use crate::journal::appended::Appended;
 use crate::journal::held::Held;
 use crate::journal::{Claim, JournalError, Lease, Owner, host};
@@ -66,6 +67,7 @@ pub(super) struct Leased {
 
 impl Writer {
     pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads, synchronous: Synchronous) -> Self {
+        let has_log = log::is_there(&path);
         Self {
             home: Home::of(&path),
             reserve: Reserve::of(&path),
@@ -78,7 +80,7 @@ impl Writer {
             data_version: None,
             unreleased: Vec::new(),
             stuck: Vec::new(),
-            wait: Wait::new(synchronous),
+            wait: Wait::new(synchronous, has_log),
         }
     }
 
@@ -95,7 +97,7 @@ impl Writer {
         if failure.is_none() {
             failure = self.commit().err();
         }
-        let failure = failure.map(|error| self.fail(error, &outcomes));
+        let failure = failure.map(|error| self.fail(error, &mut outcomes));
         outcomes.into_iter().filter_map(|outcome| outcome.send(failure.as_ref(), &self.reads)).collect()
     }
 
@@ -104,6 +106,7 @@ impl Writer {
         self.execute("BEGIN IMMEDIATE")?;
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
+            check_version(&self.connection)?;
             self.data_version = Some(version);
             self.leases.values_mut().for_each(|leased| leased.is_sure = false);
         }
@@ -133,6 +136,7 @@ impl Writer {
     fn commit(&mut self) -> Result<(), Error> {
         self.flush()?;
         self.execute("COMMIT")?;
+        self.wait.done(&self.connection);
         self.unreleased = std::mem::take(&mut self.stuck);
         if let Some(us) = &mut self.us {
             us.is_kept = us.key.is_some();
@@ -141,8 +145,9 @@ impl Writer {
     }
 
     /// Takes back what was done for these, and remembers that none of their leases may go on.
-    pub(super) fn fail(&mut self, error: Error, outcomes: &[Outcome]) -> Failure {
+    pub(super) fn fail(&mut self, error: Error, outcomes: &mut [Outcome]) -> Failure {
         self.rows.clear();
+        self.wait.failed(&error);
         if !self.connection.is_autocommit() {
             // Where even this fails, the next transaction cannot begin, and says why.
             let _ = self.execute("ROLLBACK");
@@ -151,18 +156,27 @@ impl Writer {
             // Its row has gone with the rest.
             us.key = None;
         }
-        for outcome in outcomes {
+        // From the last on: what each has changed becomes as it was before.
+        for outcome in outcomes.iter_mut().rev() {
             match outcome {
                 Outcome::Appended(lease, ..) => {
                     if let Some(leased) = self.leased(lease) {
                         leased.held.fail(&error);
                     }
                 }
-                Outcome::Claimed(_, _, Ok(Granted { lease, .. })) if self.leased(lease).is_some() => {
+                Outcome::Claimed(_, _, Ok(Granted { lease, replaced, .. })) => {
                     self.leases.remove(&lease.key);
+                    let before = replaced.take().map(|leased| (lease.key, Leased { is_sure: false, ..leased }));
+                    self.leases.extend(before);
                 }
                 Outcome::Released(lease, _, _) => self.unreleased.push(lease.clone()),
                 _ => {}
+            }
+        }
+        // These are over for whoever gave them back, though the store has not heard of it.
+        for lease in &self.unreleased {
+            if self.leases.get(&lease.key).is_some_and(|leased| leased.held.epoch == lease.epoch) {
+                self.leases.remove(&lease.key);
             }
         }
         Failure { source: Arc::new(error), path: self.path.clone() }
@@ -277,7 +291,9 @@ impl Writer {
 
     fn claim(&mut self, claim: &Claim) -> Result<Granted, Fault> {
         self.introduce()?;
-        self.alone(Some(&claim.run), |writer| claims::claim(writer, claim))
+        let (mut granted, leased) = self.alone(Some(&claim.run), |writer| claims::claim(writer, claim))?;
+        granted.replaced = self.leases.insert(granted.lease.key, leased);
+        Ok(granted)
     }
 
     /// Makes us known as an owner.
@@ -314,6 +330,7 @@ impl Writer {
         let Some(us) = self.us.take() else { return };
         if let Some(key) = us.key {
             // Whoever comes next clears it away otherwise.
+            let _ = self.wait.set_for(&[], &self.connection);
             let _ = claims::remove_owner(&self.connection, key);
         }
     }
