@@ -256,7 +256,8 @@ impl Writer {
                 if self.leased(lease).is_some() {
                     self.leases.remove(&lease.key);
                 }
-                let owner = found.and_then(|found| found.owner).map(|owner| owner.owner);
+                let owner = found.and_then(|found| found.owner);
+                let owner = owner.map(|owner| claims::owner_by(&self.connection, owner.key)).transpose()?;
                 Err(Fault::Alone(JournalError::TakenOver { run: lease.run.clone(), owner }))
             }
         }
