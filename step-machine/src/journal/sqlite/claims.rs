@@ -309,7 +309,8 @@ fn clear_away(writer: &Writer, holder: &Holder) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Clears away owners who died without a run. Those with one stay until it is claimed: they say who drove it.
+/// Clears away owners who died without a run. Those with one stay until it is claimed: they say who drove it. So does one
+/// who cannot be asked.
 pub(super) fn forget_the_dead(writer: &Writer) -> Result<(), Fault> {
     let mut idle = writer
         .connection
@@ -317,7 +318,10 @@ pub(super) fn forget_the_dead(writer: &Writer) -> Result<(), Fault> {
     let idle: Vec<Holder> =
         idle.query_map([], |row| holder_of(row, 0))?.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     for holder in idle {
-        clear_away(writer, &holder)?;
+        match clear_away(writer, &holder) {
+            Ok(()) | Err(Fault::Alone(_)) => {}
+            Err(fault) => return Err(fault),
+        }
     }
     Ok(())
 }

@@ -78,11 +78,14 @@ fn keys(connection: &Connection, select: &str, values: impl Params) -> Result<Ve
     connection.prepare_cached(select)?.query_map(values, |row| row.get(0))?.collect()
 }
 
+/// Whether somebody drives any of them, or cannot be asked.
 fn is_held(writer: &Writer, family: &[i64]) -> Result<bool, Fault> {
     for key in family {
         let owner = holder(&writer.connection, *key)?.and_then(|holding| holding.owner);
-        if is_driven(writer, owner.as_ref())? {
-            return Ok(true);
+        match is_driven(writer, owner.as_ref()) {
+            Ok(false) => {}
+            Ok(true) | Err(Fault::Alone(_)) => return Ok(true),
+            Err(fault) => return Err(fault),
         }
     }
     Ok(false)

@@ -288,7 +288,10 @@ impl Writer {
                 unusable(&self.path, "see that a folder next to it can be made and locked", Box::new(error))
             })?;
             self.us = Some(us);
-            claims::forget_the_dead(self)?;
+            // What is wrong with somebody else's row keeps nobody from a run.
+            if let Err(fault @ Fault::Store(_)) = self.alone(None, |writer| claims::forget_the_dead(writer)) {
+                return Err(fault);
+            }
         }
         if let Some(us) = self.us.as_mut().filter(|us| us.key.is_none()) {
             us.key = Some(claims::put_owner(&self.connection, us)?);
