@@ -85,3 +85,22 @@ fn an_owner_who_cannot_be_asked_keeps_its_own_run_only() {
     let left = journal.list(&RunQuery::all().with_abandoned().last_begun_first()).wait().unwrap();
     assert_eq!(left.iter().map(|run| run.run.to_string()).collect::<Vec<_>>(), ["given up", "asked"]);
 }
+
+#[test]
+fn an_idle_process_whose_owner_was_taken_for_dead_drives_runs_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let (journal, other) = (open(&path), open(&path));
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    journal.release(&lease).wait().unwrap();
+    std::fs::remove_dir_all(folder.path().join("runs.db-owners")).unwrap();
+    claim(&other, "s");
+
+    append(&journal, &claim(&journal, "t"), &events("t", 1));
+    let refused = other.claim(&Claim::of("t")).wait();
+    assert!(matches!(&refused, Err(JournalError::Owned { .. })), "{refused:?}");
+    drop(journal);
+    assert_eq!(other.claim(&Claim::of("t")).wait().unwrap().events, events("t", 1));
+    assert!(other.check().wait().unwrap().is_empty());
+}

@@ -309,6 +309,11 @@ fn clear_away(writer: &Writer, holder: &Holder) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Whether an owner still is who it was: somebody may have removed its file, and somebody else its row then.
+pub(super) fn is_there(connection: &Connection, us: &Us) -> Result<bool, Error> {
+    connection.prepare_cached("SELECT 1 FROM owner WHERE key = ?1 AND id = ?2")?.exists(params![us.key, us.id])
+}
+
 /// Clears away owners who died without a run. Those with one stay until it is claimed: they say who drove it. So does one
 /// who cannot be asked.
 pub(super) fn forget_the_dead(writer: &Writer) -> Result<(), Fault> {

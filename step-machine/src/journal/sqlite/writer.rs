@@ -54,6 +54,8 @@ pub(super) struct Us {
     pub(super) key: Option<i64>,
     /// A commit has kept that row: then it stays, whatever fails later, and cannot be written again.
     is_kept: bool,
+    /// Nobody else has written since it was seen that the row is there.
+    is_sure: bool,
 }
 
 /// A lease under way.
@@ -106,6 +108,7 @@ impl Writer {
         if self.data_version != Some(version) {
             self.data_version = Some(version);
             self.leases.values_mut().for_each(|leased| leased.is_sure = false);
+            self.us.iter_mut().for_each(|us| us.is_sure = false);
         }
         self.reserve.grow();
         self.give_back_late()
@@ -283,6 +286,13 @@ impl Writer {
 
     /// Makes us known as an owner.
     fn introduce(&mut self) -> Result<(), Fault> {
+        if let Some(us) = self.us.as_mut().filter(|us| us.is_kept && !us.is_sure) {
+            us.is_sure = claims::is_there(&self.connection, us)?;
+            if !us.is_sure {
+                // Its file is given back before another one is made.
+                self.us = None;
+            }
+        }
         if self.us.is_none() {
             let us = Us::new(&self.home).map_err(|error| {
                 unusable(&self.path, "see that a folder next to it can be made and locked", Box::new(error))
@@ -328,6 +338,13 @@ impl Us {
         let now = timestamp(SystemTime::now());
         let id = RunId::generate(now).to_string();
         let file = home.move_in(&id)?;
-        Ok(Self { _file: file, id, owner: Owner::this_process(host::name(), now), key: None, is_kept: false })
+        Ok(Self {
+            _file: file,
+            id,
+            owner: Owner::this_process(host::name(), now),
+            key: None,
+            is_kept: false,
+            is_sure: true,
+        })
     }
 }
