@@ -1,5 +1,7 @@
 //! Rows that were changed behind a journal's back, whichever database they are in.
 
+use std::time::{Duration, SystemTime};
+
 use step_machine::event::{Event, RunStatus};
 use step_machine::journal::{Append, Claim, Journal, Lease, RunQuery};
 use step_machine::{JournalError, RunId};
@@ -71,7 +73,7 @@ fn at(first_seq: u64) -> String {
 }
 
 /// What may happen to the rows of `left` where each append is one, and what is said of it.
-pub(crate) fn changes() -> [(String, &'static str); 6] {
+pub(crate) fn changes() -> [(String, &'static str); 8] {
     let body = "body = replace(body, 'some', 'more')";
     [
         (format!("DELETE FROM record WHERE {}", at(1)), "event 1 is missing, event 3 comes next"),
@@ -83,6 +85,8 @@ pub(crate) fn changes() -> [(String, &'static str); 6] {
             format!("UPDATE record SET checksum = 1 - checksum WHERE {}", at(3)),
             "events 3 to 4 are not as they were written",
         ),
+        (format!("UPDATE record SET percentage = 50 WHERE {}", at(3)), "events 3 to 4 are not as they were written"),
+        (format!("UPDATE record SET phase = 'other' WHERE {}", at(11)), "events 11 to 12 are not as they were written"),
     ]
 }
 
@@ -99,6 +103,22 @@ pub(crate) fn said_of_left(journal: &dyn Journal, expected: &[Vec<Event>]) -> St
     is_given_up(journal);
     assert_eq!(journal.list(&RunQuery::unfinished()).wait().unwrap().len(), 1);
     what.clone()
+}
+
+/// Changes, by `change`, when something was last heard of the run `ended`, so that it seems to be long over.
+pub(crate) fn is_not_removed_for_a_time_that_was_changed(journal: &dyn Journal, change: impl FnOnce(&str)) {
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+    change("run = (SELECT key FROM run WHERE id = 'ended') AND last_seq = 14");
+    let listed = journal.list(&RunQuery::of("ended")).wait().unwrap();
+    assert_eq!(listed[0].updated_at, SystemTime::UNIX_EPOCH);
+    assert_eq!(journal.prune(long_ago).wait().unwrap(), 0);
+    let error = journal.load(&"ended".into()).wait().unwrap_err();
+    let JournalError::Damaged { what, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(what, "events 13 to 14 are not as they were written");
+    // One that was given up need not be kept.
+    journal.abandon(&"ended".into(), "damaged").wait().unwrap();
+    assert_eq!(journal.prune(long_ago).wait().unwrap(), 1);
+    assert_eq!(journal.list(&RunQuery::of("ended")).wait().unwrap(), []);
 }
 
 fn the_others_go_on(journal: &dyn Journal, expected: &[Vec<Event>]) {

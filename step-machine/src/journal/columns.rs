@@ -31,6 +31,11 @@ pub(super) struct Columns<E> {
     pub(super) abandoned_at: Result<Option<SystemTime>, E>,
 }
 
+/// What is said of a run of which not all columns can be read.
+pub(super) fn unreadable(fault: &str) -> String {
+    format!("what the journal has of it cannot be read: {fault}")
+}
+
 /// What is read, and what could not be.
 #[derive(Default)]
 struct Reading {
@@ -41,11 +46,20 @@ struct Reading {
 impl<E: Error> Columns<E> {
     /// All of it that can be read. Where that is not all, the error of the run says why; `fault` is what is known already.
     pub(super) fn summary(self, fault: Option<String>) -> RunSummary {
+        let (mut summary, fault) = self.read(fault);
+        if let Some(fault) = fault {
+            summary.error = Some(unreadable(&fault));
+        }
+        summary
+    }
+
+    /// All of it that can be read, and the first thing that cannot.
+    pub(super) fn read(self, fault: Option<String>) -> (RunSummary, Option<String>) {
         let mut reading = Reading { fault };
         let updated_at = reading.time("last event", self.updated_at, SystemTime::UNIX_EPOCH);
         let why = reading.column("reason why it was given up", self.abandoned_why);
         let abandoned = why.map(|why| Abandoned::new(why, reading.time("end", self.abandoned_at, updated_at)));
-        let mut summary = RunSummary {
+        let summary = RunSummary {
             run: reading.column("id", self.run).into(),
             workflow: reading.there("workflow", self.workflow).unwrap_or_default(),
             status: reading.status(self.status),
@@ -60,10 +74,7 @@ impl<E: Error> Columns<E> {
             owner: reading.column("owner", self.owner),
             abandoned,
         };
-        if let Some(fault) = reading.fault {
-            summary.error = Some(format!("what the journal has of it cannot be read: {fault}"));
-        }
-        summary
+        (summary, reading.fault)
     }
 }
 

@@ -155,7 +155,15 @@ impl Pending {
 
     /// The checksum of the row; `None` where there are no events.
     pub(super) fn checksum(&self) -> Option<u32> {
-        let row = Row { first_seq: self.first, last_seq: self.last, epoch: self.epoch, body: self.body.as_bytes() };
+        let row = Row {
+            first_seq: self.first,
+            last_seq: self.last,
+            epoch: self.epoch,
+            at_us: self.at_us,
+            percentage: self.percentage,
+            phase: self.phase.as_deref().map(str::as_bytes),
+            body: self.body.as_bytes(),
+        };
         (self.first > 0).then(|| row.checksum(&self.run))
     }
 

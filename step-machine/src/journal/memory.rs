@@ -220,28 +220,37 @@ impl Store {
 
     fn prune(&mut self, before: SystemTime) -> usize {
         let is_over = |kept: &Kept| {
-            let summary = kept.summary.as_ref().filter(|_| kept.owner.is_none());
-            summary.is_some_and(|summary| {
+            let is_over = |summary: &RunSummary| {
                 let is_over =
                     kept.abandoned.is_some() || (summary.status.has_ended() && summary.status != RunStatus::Stuck);
                 is_over && summary.updated_at < before && summary.parent.is_none()
-            })
+            };
+            kept.summary.as_ref().is_some_and(is_over)
         };
-        let mut gone: Vec<RunId> =
-            self.runs.iter().filter(|(_, kept)| is_over(kept)).map(|(run, _)| run.clone()).collect();
-        let outermost = gone.len();
-        // What is nested goes with the run that it is in, however deep.
+        let over: Vec<RunId> = self.runs.iter().filter(|(_, kept)| is_over(kept)).map(|(run, _)| run.clone()).collect();
+        let families = over.into_iter().map(|run| self.family(run)).filter(|family| !self.is_held(family));
+        let gone: Vec<Vec<RunId>> = families.collect();
+        for run in gone.iter().flatten() {
+            self.runs.remove(run);
+        }
+        gone.len()
+    }
+
+    /// A run and all that is nested in it, however deep.
+    fn family(&self, run: RunId) -> Vec<RunId> {
+        let mut family = vec![run];
         let mut next = 0;
-        while let Some(run) = gone.get(next).cloned() {
+        while let Some(run) = family.get(next).cloned() {
             let inside =
                 |kept: &Kept| kept.summary.as_ref().is_some_and(|summary| summary.parent.as_ref() == Some(&run));
-            gone.extend(self.runs.iter().filter(|(_, kept)| inside(kept)).map(|(run, _)| run.clone()));
+            family.extend(self.runs.iter().filter(|(_, kept)| inside(kept)).map(|(run, _)| run.clone()));
             next += 1;
         }
-        for run in gone {
-            self.runs.remove(&run);
-        }
-        outermost
+        family
+    }
+
+    fn is_held(&self, family: &[RunId]) -> bool {
+        family.iter().any(|run| self.runs.get(run).is_some_and(|kept| kept.owner.is_some()))
     }
 }
 

@@ -108,7 +108,8 @@ pub trait Journal: Send + Sync {
     fn abandon(&self, run: &RunId, why: &str) -> Reply<()>;
 
     /// Removes the runs, with what is nested in them, that nobody holds, that are completed, failed, cancelled, rolled
-    /// back or abandoned, and whose last event was before then; gives how many. A store may do so a part at a time, with
+    /// back or abandoned, and whose last event was before then; gives how many. One of which it cannot be trusted when that
+    /// was, or cannot be seen whether somebody holds it, is left out. A store may do so a part at a time, with
     /// the writes of others in between: where it fails, some are removed already.
     fn prune(&self, before: SystemTime) -> Reply<usize>;
 }

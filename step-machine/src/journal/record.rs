@@ -41,19 +41,33 @@ pub(super) struct Row<'a> {
     pub(super) first_seq: u64,
     pub(super) last_seq: u64,
     pub(super) epoch: u64,
+    pub(super) at_us: i64,
+    pub(super) percentage: f64,
+    pub(super) phase: Option<&'a [u8]>,
     pub(super) body: &'a [u8],
 }
 
 impl Row<'_> {
     /// Of all that the row says of the run, and of whose row it is.
     pub(super) fn checksum(&self, run: &str) -> u32 {
+        let phase = self.phase.unwrap_or_default();
+        // None is another one than that of no letters; and it is seen where the phase ends and the body begins.
+        let phase_end = self.phase.map_or(0, |phase| phase.len() as u64 + 1);
+        // SQLite keeps no negative zero.
+        let percentage = (self.percentage + 0.0).to_bits();
+        let numbers = [self.first_seq, self.last_seq, self.epoch, self.at_us.cast_unsigned(), percentage, phase_end];
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(run.as_bytes());
         // At once: what is shorter than 64 bytes is hashed by tables.
-        let numbers = [self.first_seq, self.last_seq, self.epoch].map(u64::to_le_bytes);
-        hasher.update(numbers.as_flattened());
+        hasher.update(numbers.map(u64::to_le_bytes).as_flattened());
+        hasher.update(phase);
         hasher.update(self.body);
         hasher.finalize()
+    }
+
+    /// Whether it is as it was written.
+    pub(super) fn is_sound(&self, run: &str, checksum: i64) -> bool {
+        i64::from(self.checksum(run)) == checksum
     }
 
     /// Reads the events behind those that are there; fails where it is not what was written, or does not follow them.
@@ -63,7 +77,7 @@ impl Row<'_> {
         if first != follows {
             return Err(damaged(run, format!("event {follows} is missing, event {first} comes next")));
         }
-        if i64::from(self.checksum(&run.to_string())) != checksum {
+        if !self.is_sound(&run.to_string(), checksum) {
             return Err(damaged(run, format!("events {first} to {last} are not as they were written")));
         }
         let unreadable = |error: &dyn std::fmt::Display| damaged(run, format!("events {first} to {last}: {error}"));

@@ -38,6 +38,22 @@ fn damage_is_found_run_by_run() {
     assert_eq!((screen.code, &found["run"]), (Some(1), &"web-1".into()));
 }
 
+#[test]
+fn a_run_that_cannot_be_listed_as_it_is_is_found_by_itself_too() {
+    let desk = desk();
+    let change = "UPDATE run SET labels = '{' WHERE id = 'web-2'";
+    rusqlite::Connection::open(desk.path()).unwrap().execute(change, []).unwrap();
+    for (arguments, end) in
+        [(&["check"][..], "2 runs read: 1 found"), (&["check", "--run", "web-2"], "1 run read: 1 found")]
+    {
+        let screen = desk.run(arguments);
+        assert_eq!(screen.code, Some(1), "{screen}");
+        screen.tells("run web-2: what the journal has of it cannot be read: its labels: EOF while parsing an object ");
+        assert_eq!(screen.stdout.lines().last(), Some(end));
+    }
+    assert_eq!(desk.run(&["check", "--run", "web-1"]).code, Some(0));
+}
+
 /// A snapshot as `assert_resumable!` keeps it, after a change.
 fn snapshot(desk: &Desk, change: impl Fn(&mut serde_json::Value)) -> String {
     let mut plan = serde_json::to_value(Release::plan()).unwrap();

@@ -64,6 +64,18 @@ fn it_tells_the_same_as_of_a_file() {
 }
 
 #[test]
+fn a_run_that_cannot_be_listed_as_it_is_is_found() {
+    let desk = Desk::new();
+    Course::default().run("web-1", desk.journal(), &new_year());
+    let place = moved(&desk, &["web-1"]);
+    assert_eq!(says(&place, &["check"]), "1 run read: nothing is wrong\n");
+    place.rows("UPDATE run SET labels = '[1]'");
+    let screen = Screen::of(at(&place, &["check"]));
+    assert_eq!(screen.code, Some(1), "{screen}");
+    screen.tells("run web-1: what the journal has of it cannot be read: its labels: invalid type: ");
+}
+
+#[test]
 fn a_run_that_somebody_drives_is_read_and_cannot_be_abandoned() {
     let place = Place::new();
     let run = Release::machine().id("web-1").journal(place.open()).begin().unwrap();

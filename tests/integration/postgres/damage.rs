@@ -5,8 +5,10 @@ use step_machine::event::Event;
 use step_machine::journal::{Claim, Journal, RunQuery};
 
 use super::{Place, append};
-use crate::damaged_rows::{Driven, changes, fill, said_of_left, said_of_row_of_left};
-use crate::sqlite::events;
+use crate::damaged_rows::{
+    Driven, changes, fill, is_not_removed_for_a_time_that_was_changed, said_of_left, said_of_row_of_left,
+};
+use crate::sqlite::{event, events};
 
 /// A journal with a run that ended, one that was given back, and one whose process is gone.
 fn small() -> (Place, Vec<Vec<Event>>) {
@@ -22,6 +24,26 @@ fn what_is_missing_or_changed_is_named_and_keeps_no_other_run() {
         place.rows(&statement);
         assert_eq!(said_of_left(&place.open(), &all), expected, "{statement}");
     }
+}
+
+#[test]
+fn a_run_whose_time_was_changed_is_not_removed() {
+    let (place, _) = small();
+    let change = |row: &str| drop(place.rows(&format!("UPDATE record SET at = 'epoch' WHERE {row}")));
+    is_not_removed_for_a_time_that_was_changed(&place.open(), change);
+}
+
+#[test]
+fn a_phase_that_the_database_cannot_keep_as_it_is_is_no_damage() {
+    let journal = Place::new().open();
+    let lease = super::claim(&journal, "r");
+    let progress =
+        r#""progress":{"percentage":0.0,"step_number":1,"total_steps":1,"completed":0,"current":"a\u0000b"}"#;
+    let mut all = events("r", 2);
+    all.push(event("r", 3, &format!(r#""type":"step_update","step":"apply","message":"news",{progress}"#)));
+    append(&journal, &lease, &all);
+    assert_eq!(journal.load(&"r".into()).wait().unwrap(), all);
+    assert_eq!(journal.list(&RunQuery::of("r")).wait().unwrap()[0].phase.as_deref(), Some("a\u{fffd}b"));
 }
 
 #[test]

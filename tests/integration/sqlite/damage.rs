@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use step_machine::event::{Event, RunStatus};
-use step_machine::journal::{Journal, RunQuery};
-use step_machine::{RunId, SqliteJournal};
+use step_machine::journal::{Claim, Journal, RunQuery};
+use step_machine::{JournalError, RunId, SqliteJournal};
 
 use super::{open, rows_of, sql};
 use crate::damaged_rows::{Driven, RUNS, changes, fill, said_of_left, said_of_row_of_left};
@@ -145,6 +145,82 @@ fn a_run_whose_own_row_is_damaged_hides_no_other() {
         let said = said_of_row_of_left(&open(&path), &all, change);
         assert!(said.starts_with(expected), "{change}: {said}");
     }
+}
+
+/// What may happen to the rows of `crashed`; what `check` says of it; and whether the run can be claimed then.
+const ROWS: [(&str, &str, bool); 17] = [
+    ("UPDATE run SET metadata = CAST(x'7bfd' AS TEXT)", "its metadata: invalid utf-8 ", false),
+    ("UPDATE run SET metadata = '{\"a'", "its metadata: EOF while parsing a string ", false),
+    ("UPDATE run SET metadata = '{\"a\":1}'", "its metadata: it is not what its events say", true),
+    ("UPDATE run SET status = 'runing'", "its status: unknown variant `runing`", true),
+    ("UPDATE run SET status = 'completed'", "its status: it is not what its events say", true),
+    ("UPDATE run SET labels = '{'", "its labels: EOF while parsing an object ", true),
+    ("UPDATE run SET workflow = NULL", "its workflow: it is missing", true),
+    ("UPDATE run SET workflow = 'qrovision'", "its workflow: it is not what its events say", true),
+    ("UPDATE run SET parent = 'left'", "its parent: it is not what its events say", true),
+    ("UPDATE run SET id_check = 7", "the id `crashed` is not as it was written", true),
+    ("UPDATE run SET abandoned_why = CAST(x'e1' AS TEXT)", "its reason why it was given up: ", false),
+    ("UPDATE owner SET since = '2026-13'", "its owner: ", true),
+    ("UPDATE owner SET host = CAST(x'e1' AS TEXT)", "its owner: ", true),
+    ("UPDATE owner SET id = CAST(x'e1' AS TEXT)", "", true),
+    ("UPDATE record SET phase = CAST(x'e1' AS TEXT)", "events 11 to 12 are not as they were written", false),
+    ("UPDATE record SET percentage = 50.0", "events 11 to 12 are not as they were written", false),
+    ("UPDATE record SET at_us = at_us + 1", "events 11 to 12 are not as they were written", false),
+];
+
+#[test]
+fn what_is_wrong_with_any_row_of_a_run_is_found_and_the_run_can_be_given_up() {
+    for (change, found, can_go_on) in ROWS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("runs.db");
+        small(&path, Driven::Together);
+        let of_crashed = "(SELECT key FROM run WHERE id = 'crashed')";
+        let row = match change.split(' ').nth(1) {
+            Some("owner") => "key = (SELECT owner FROM run WHERE id = 'crashed')".to_owned(),
+            Some("record") => format!("run = {of_crashed} AND last_seq = 12"),
+            _ => format!("key = {of_crashed}"),
+        };
+        assert_eq!(sql(&path).execute(&format!("{change} WHERE {row}"), []).unwrap(), 1, "{change}");
+
+        let journal = open(&path);
+        let findings = journal.check().wait().unwrap();
+        assert_eq!(findings.is_empty(), found.is_empty(), "{change}: {findings:?}");
+        assert!(findings.iter().all(|finding| finding.run == Some("crashed".into())), "{change}: {findings:?}");
+        let texts = findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(texts.contains(found) && !texts.contains("left"), "{change}: {texts}");
+        match journal.claim(&Claim::of("crashed")).wait() {
+            Ok(claimed) if can_go_on => journal.release(&claimed.lease).wait().unwrap(),
+            Err(JournalError::Damaged { .. }) if !can_go_on => {}
+            claimed => panic!("{change}: {claimed:?}"),
+        }
+        journal.abandon(&"crashed".into(), "damaged").wait().unwrap();
+        let refused = journal.claim(&Claim::of("crashed")).wait();
+        assert!(
+            matches!(&refused, Err(JournalError::Abandoned { why, .. }) if why == "damaged"),
+            "{change}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn an_id_that_cannot_be_read_hides_no_other_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    small(&path, Driven::Together);
+    let file = sql(&path);
+    // The last one is a run, but that its row is gone.
+    file.execute_batch(&format!(
+        "PRAGMA foreign_keys = OFF; DELETE FROM run WHERE id = 'crashed';
+        UPDATE record SET checksum = 1 - checksum WHERE first_seq = 3 AND {OF_LEFT};
+        UPDATE run SET id = CAST(x'656e6465ff' AS TEXT) WHERE id = 'ended'"
+    ))
+    .unwrap();
+    let findings = open(&path).check().wait().unwrap();
+    let texts: Vec<_> = findings.iter().map(ToString::to_string).collect();
+    let [lost, id, left] = &texts[..] else { panic!("{texts:?}") };
+    assert_eq!(lost, "rows of `record` that belong to a missing row of `run`: 6");
+    assert!(id.starts_with("the run of the key 1: its id cannot be read: "), "{id}");
+    assert!(left.contains("run left: its journal is damaged: events 3 to 4 are not as they were written"), "{left}");
 }
 
 #[test]

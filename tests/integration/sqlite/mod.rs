@@ -5,6 +5,7 @@ mod damage;
 mod full_disk;
 mod log;
 mod opening;
+mod owners;
 mod processes;
 mod pruned;
 pub(crate) mod queries;

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use step_machine::journal::{Append, Claim, Journal, RunQuery};
 
 use super::{event, events, open, sql};
+use crate::damaged_rows::{Driven, fill, is_not_removed_for_a_time_that_was_changed};
 
 const RUNS: usize = 1_203;
 
@@ -40,4 +41,16 @@ fn runs_are_removed_a_part_at_a_time_so_that_others_write_in_between() {
     let left = journal.list(&RunQuery::all()).wait().unwrap();
     assert_eq!(left.iter().map(|run| run.run.to_string()).collect::<Vec<_>>(), [last]);
     assert_eq!(sql(&path).query_row("SELECT count(*) FROM record", [], |row| row.get(0)), Ok(1));
+}
+
+#[test]
+fn a_run_whose_time_was_changed_is_not_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    fill(&open(&path), Driven::Together);
+    let change = |row: &str| {
+        let changed = sql(&path).execute(&format!("UPDATE record SET at_us = 0 WHERE {row}"), []);
+        assert_eq!(changed.unwrap(), 1);
+    };
+    is_not_removed_for_a_time_that_was_changed(&open(&path), change);
 }

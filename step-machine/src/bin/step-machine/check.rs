@@ -45,7 +45,7 @@ fn whole(store: &Store, run: Option<RunSummary>) -> Result<(Vec<Found>, String),
         let runs = store.all()?.len();
         return Ok((store.check()?, format!("{} read", count(runs, "run"))));
     };
-    Ok((store.check_run(&run.run).into_iter().collect(), "1 run read".to_owned()))
+    Ok((store.check_run(&run), "1 run read".to_owned()))
 }
 
 /// What keeps runs that have not completed from going on by `plan`.

@@ -153,19 +153,23 @@ impl Store {
         let found = |Finding { run, what, .. }| Found { run, what };
         match self {
             Self::Sqlite(journal) => Ok(journal.check().wait()?.into_iter().map(found).collect()),
-            Self::Postgres(_) => {
-                let runs = self.all()?.into_iter().map(|run| run.run);
-                Ok(runs.filter_map(|run| self.check_run(&run)).collect())
-            }
+            Self::Postgres(_) => Ok(self.all()?.iter().flat_map(|run| self.check_run(run)).collect()),
         }
     }
 
-    /// What is wrong with a run, if anything.
-    pub(crate) fn check_run(&self, run: &RunId) -> Option<Found> {
-        let trouble = self.load(run).and_then(|events| fold(run, &events)).err()?;
-        Some(Found { run: Some(run.clone()), what: trouble.to_string() })
+    /// What is wrong with a run: with what lists say of it, and with its events.
+    pub(crate) fn check_run(&self, summary: &RunSummary) -> Vec<Found> {
+        let run = &summary.run;
+        let found = |what: String| Found { run: Some(run.clone()), what };
+        let unreadable = summary.error.as_deref().filter(|error| error.starts_with(UNREADABLE));
+        let trouble = self.load(run).and_then(|events| fold(run, &events)).err();
+        let texts = [unreadable.map(|error| format!("run {run}: {error}")), trouble.map(|trouble| trouble.to_string())];
+        texts.into_iter().flatten().map(found).collect()
     }
 }
+
+/// What a journal says in place of the error of a run whose rows it cannot read.
+const UNREADABLE: &str = "what the journal has of it cannot be read: ";
 
 /// Something that is wrong in a journal.
 pub(crate) struct Found {

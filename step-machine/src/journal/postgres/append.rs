@@ -9,7 +9,7 @@ use deadpool_postgres::tokio_postgres::types::ToSql;
 use serde_json::Value;
 
 use super::error::Fault;
-use super::values::{clean, json, signed};
+use super::values::{clean, cleaned_text, json, signed};
 use crate::event::RunStatus;
 use crate::journal::appended::Changes;
 use crate::journal::held::Pending;
@@ -90,6 +90,8 @@ impl Group {
             self.parts.len() - 1
         });
         let Some(part) = self.parts.get_mut(place) else { return };
+        // Before its checksum is made.
+        row.phase = row.phase.map(cleaned_text);
         part.answers.push(answer);
         part.last_seq = part.last_seq.max(row.last);
         match (&mut part.changes, row.changes.take()) {
@@ -151,7 +153,7 @@ struct Rows<'a> {
     last_seq: Vec<i64>,
     at: Vec<SystemTime>,
     percentage: Vec<f64>,
-    phase: Vec<Option<Cow<'a, str>>>,
+    phase: Vec<Option<&'a str>>,
     checksum: Vec<i64>,
     body: Vec<&'a str>,
 }
@@ -174,7 +176,7 @@ impl<'a> Rows<'a> {
         self.last_seq.push(signed(row.last));
         self.at.push(from_micros(row.at_us));
         self.percentage.push(row.percentage);
-        self.phase.push(row.phase.as_deref().map(clean));
+        self.phase.push(row.phase.as_deref());
         self.checksum.push(row.checksum().unwrap_or(0).into());
         self.body.push(&row.body);
     }

@@ -1,13 +1,13 @@
 //! Reading a run.
 
-use deadpool_postgres::tokio_postgres::IsolationLevel;
+use deadpool_postgres::tokio_postgres::{self, IsolationLevel};
 use deadpool_postgres::{Client, Transaction};
 
 use super::error::Fault;
 use super::values::unsigned;
 use crate::event::Event;
 use crate::journal::error::damaged;
-use crate::journal::record::Row;
+use crate::journal::record::{Row, micros};
 use crate::run_id::RunId;
 
 /// So many rows are in memory beside the events.
@@ -39,17 +39,30 @@ async fn add_page(
 ) -> Result<bool, Fault> {
     let statement = transaction
         .prepare_cached(
-            "SELECT first_seq, last_seq, epoch, checksum, body FROM record
+            "SELECT first_seq, last_seq, epoch, at, percentage, phase, checksum, body FROM record
             WHERE run = $1 AND first_seq > $2 ORDER BY first_seq LIMIT $3",
         )
         .await?;
     let after = super::values::signed(events.last().map_or(0, |event| event.seq));
     let rows = transaction.query(&statement, &[&key, &after, &PAGE]).await?;
     for row in &rows {
-        let body: &str = row.try_get(4)?;
-        let number = |at| row.try_get::<_, i64>(at).map(unsigned);
-        let record = Row { first_seq: number(0)?, last_seq: number(1)?, epoch: number(2)?, body: body.as_bytes() };
-        record.decode(run, row.try_get(3)?, events)?;
+        let (record, checksum) = record_of(row, 0)?;
+        record.decode(run, checksum, events)?;
     }
     Ok(i64::try_from(rows.len()) == Ok(PAGE))
+}
+
+/// The columns of a row of events from the column `at` on, and its checksum.
+pub(super) fn record_of(row: &tokio_postgres::Row, at: usize) -> Result<(Row<'_>, i64), tokio_postgres::Error> {
+    let number = |at| row.try_get::<_, i64>(at).map(unsigned);
+    let record = Row {
+        first_seq: number(at)?,
+        last_seq: number(at + 1)?,
+        epoch: number(at + 2)?,
+        at_us: micros(row.try_get(at + 3)?),
+        percentage: row.try_get(at + 4)?,
+        phase: row.try_get::<_, Option<&str>>(at + 5)?.map(str::as_bytes),
+        body: row.try_get::<_, &str>(at + 7)?.as_bytes(),
+    };
+    Ok((record, row.try_get(at + 6)?))
 }

@@ -1,12 +1,13 @@
 //! Removing runs that are over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use deadpool_postgres::{Client, Transaction};
 
 use super::claims::is_free;
 use super::error::Fault;
+use super::load::record_of;
 use crate::time::timestamp;
 
 /// So many are removed in one transaction.
@@ -19,28 +20,42 @@ const FAMILIES: &str = "WITH RECURSIVE family (root, key, id, owner) AS (
       CROSS JOIN LATERAL (
         SELECT record.at FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1
       ) AS last
-      WHERE run.parent IS NULL AND last.at < $1
+      WHERE run.key > $4 AND run.parent IS NULL AND last.at < $1
       AND (run.status IN ('completed', 'failed', 'cancelled', 'rolled_back') OR run.abandoned_at IS NOT NULL)
       UNION SELECT family.root, run.key, run.id, run.owner FROM run JOIN family ON run.parent = family.id
     ), free AS (
       SELECT root FROM family GROUP BY root HAVING bool_and(owner IS NULL OR owner = ANY ($2)) ORDER BY root LIMIT $3
     ) SELECT root, key FROM family JOIN free USING (root)";
 
-/// Removes some of the runs that are over since before then; gives how many, and whether there may be more.
-pub(super) async fn prune(client: &mut Client, before: SystemTime) -> Result<(usize, bool), Fault> {
+/// The last rows of runs that nobody gave up.
+const LAST: &str = "SELECT run.key, run.id,
+    last.first_seq, last.last_seq, last.epoch, last.at, last.percentage, last.phase, last.checksum, last.body
+    FROM run CROSS JOIN LATERAL (
+      SELECT * FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1
+    ) AS last
+    WHERE run.key = ANY ($1) AND run.abandoned_at IS NULL";
+
+/// So many rows are in memory at once.
+const PAGE: usize = 64;
+
+/// Removes some of the runs that are over since before then, of those behind the key `after`; gives how many, and behind
+/// which key there may be more.
+pub(super) async fn prune(client: &mut Client, before: SystemTime, after: i64) -> Result<(usize, Option<i64>), Fault> {
     // One later than any event would be out of the database's range.
     let before = timestamp(before);
     let transaction = client.transaction().await?;
     let dead = dead(&transaction).await?;
-    let mut families: HashMap<i64, Vec<i64>> = HashMap::new();
-    for row in transaction.query(FAMILIES, &[&before, &dead, &AT_ONCE]).await? {
+    let mut families: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for row in transaction.query(FAMILIES, &[&before, &dead, &AT_ONCE, &after]).await? {
         families.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
     }
-    let found = families.len();
+    let last = families.keys().next_back().copied().filter(|_| i64::try_from(families.len()) == Ok(AT_ONCE));
     let all: Vec<i64> = families.values().flatten().copied().collect();
     let locked = lock(&transaction, &all, &dead).await?;
     // Somebody may have claimed some of it just now.
     families.retain(|_, family| family.iter().all(|key| locked.contains(key)));
+    let unsure = unsure(&transaction, families.keys().copied().collect()).await?;
+    families.retain(|root, _| !unsure.contains(root));
     let keys: Vec<i64> = families.values().flatten().copied().collect();
     for statement in [
         "DELETE FROM record WHERE run = ANY ($1)",
@@ -50,7 +65,21 @@ pub(super) async fn prune(client: &mut Client, before: SystemTime) -> Result<(us
         transaction.execute(statement, &[&keys]).await?;
     }
     transaction.commit().await?;
-    Ok((families.len(), !families.is_empty() && i64::try_from(found) == Ok(AT_ONCE)))
+    Ok((families.len(), last))
+}
+
+/// Those of the runs of which it is not sure how old they are: that stands in a row which is damaged.
+async fn unsure(transaction: &Transaction<'_>, runs: Vec<i64>) -> Result<HashSet<i64>, Fault> {
+    let mut unsure = HashSet::new();
+    for runs in runs.chunks(PAGE) {
+        for row in transaction.query(LAST, &[&runs]).await? {
+            let (last, checksum) = record_of(&row, 2)?;
+            if !last.is_sound(row.try_get(1)?, checksum) {
+                unsure.insert(row.try_get(0)?);
+            }
+        }
+    }
+    Ok(unsure)
 }
 
 /// The owners whose sessions are gone. None of them comes back before the end of the transaction.

@@ -23,6 +23,10 @@ pub(super) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
+pub(super) fn cleaned_text(text: String) -> String {
+    if text.contains('\0') { clean(&text).into_owned() } else { text }
+}
+
 /// Nor can a `jsonb`.
 pub(super) fn json(value: Value) -> String {
     let text = value.to_string();

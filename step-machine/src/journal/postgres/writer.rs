@@ -277,14 +277,13 @@ impl Writer {
     }
 
     async fn prune(&self, before: SystemTime) -> Result<usize, Fault> {
-        let mut removed = 0;
-        loop {
-            let (more, may_go_on) = self.server.patiently(async |client, _| prune(client, before).await).await?;
+        let (mut removed, mut after) = (0, Some(0));
+        while let Some(key) = after {
+            let (more, last) = self.server.patiently(async |client, _| prune(client, before, key).await).await?;
             removed += more;
-            if !may_go_on {
-                return Ok(removed);
-            }
+            after = last;
         }
+        Ok(removed)
     }
 }
 

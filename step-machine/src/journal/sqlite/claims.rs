@@ -1,5 +1,7 @@
 //! Who may write to which run.
 
+use std::time::SystemTime;
+
 use rusqlite::{Connection, Error, OptionalExtension, Row, named_params, params};
 
 use super::error::unusable;
@@ -13,12 +15,12 @@ use crate::journal::{Claim, JournalError, Lease, Owner};
 use crate::run_id::RunId;
 use crate::time::timestamp;
 
-/// Who drives a run, as the journal has it: whether that one lives has to be seen.
+/// Who drives a run, as the journal has it: whether that one lives has to be seen. Who that is stands in columns that only
+/// a message needs: what is wrong in them keeps nobody from a run.
 pub(super) struct Holder {
     pub(super) key: i64,
     /// The name of its file.
     id: String,
-    pub(super) owner: Owner,
 }
 
 /// What is known of the lease of a run.
@@ -27,10 +29,15 @@ pub(super) struct Holding {
     pub(super) owner: Option<Holder>,
 }
 
-/// The columns of an owner, where there is one, from the column `at` on.
+/// The key and the id of an owner, where there is one, from the column `at` on.
 fn holder_of(row: &Row<'_>, at: usize) -> Result<Option<Holder>, Error> {
     let Some(key) = row.get(at)? else { return Ok(None) };
-    Ok(Some(Holder { key, id: row.get(at + 1)?, owner: owner_of(row, at + 2)? }))
+    Ok(Some(Holder { key, id: legible(row, at + 1)? }))
+}
+
+/// A text, as far as it is one.
+fn legible(row: &Row<'_>, at: usize) -> Result<String, Error> {
+    Ok(row.get_ref(at)?.as_bytes().map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default())
 }
 
 /// The columns of who an owner is.
@@ -41,11 +48,21 @@ pub(super) fn owner_of(row: &Row<'_>, at: usize) -> Result<Owner, Error> {
     Ok(Owner::new(row.get::<_, String>(at)?, row.get(at + 1)?, since))
 }
 
+/// Who an owner is, as far as it can be read.
+pub(super) fn owner_by(connection: &Connection, key: i64) -> Result<Owner, Error> {
+    let nobody = || Owner::new("an unknown machine", 0, SystemTime::UNIX_EPOCH);
+    let found = connection
+        .prepare_cached("SELECT host, pid, since FROM owner WHERE key = ?1")?
+        .query_row([key], |row| Ok(owner_of(row, 0).unwrap_or_else(|_| nobody())))
+        .optional()?;
+    Ok(found.unwrap_or_else(nobody))
+}
+
 /// Who holds a run; `None` where it is gone.
 pub(super) fn holder(connection: &Connection, key: i64) -> Result<Option<Holding>, Error> {
     connection
         .prepare_cached(
-            "SELECT run.epoch, owner.key, owner.id, owner.host, owner.pid, owner.since
+            "SELECT run.epoch, owner.key, owner.id
             FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.key = ?1",
         )?
         .query_row([key], |row| Ok(Holding { epoch: row.get(0)?, owner: holder_of(row, 1)? }))
@@ -57,27 +74,24 @@ struct Found {
     key: i64,
     owner: Option<Holder>,
     abandoned: Option<String>,
-    metadata: String,
+    /// Of no account where the run was given up.
+    metadata: Result<String, Error>,
     last_seq: u64,
-    has_begun: bool,
 }
 
 fn find(connection: &Connection, run: &RunId) -> Result<Option<Found>, Fault> {
     let found = connection
         .prepare_cached(
-            "SELECT run.key, run.abandoned_why, run.metadata, run.last_seq,
-            run.workflow IS NOT NULL OR EXISTS (SELECT 1 FROM record WHERE record.run = run.key),
-            owner.key, owner.id, owner.host, owner.pid, owner.since
+            "SELECT run.key, run.abandoned_why, run.metadata, run.last_seq, owner.key, owner.id
             FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?1",
         )?
         .query_row([run.to_string()], |row| {
             Ok(Found {
                 key: row.get(0)?,
                 abandoned: row.get(1)?,
-                metadata: row.get(2)?,
+                metadata: row.get(2),
                 last_seq: row.get(3)?,
-                has_begun: row.get(4)?,
-                owner: holder_of(row, 5)?,
+                owner: holder_of(row, 4)?,
             })
         })
         .optional()?;
@@ -95,7 +109,9 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<(Granted, Leas
         if let Some(why) = found.abandoned.clone() {
             return Err(Fault::Alone(JournalError::Abandoned { run: run.clone(), why }));
         }
-        check_free(writer, run, found.owner.as_ref(), claim.take_over)?;
+        if !claim.take_over {
+            check_free(writer, run, found.owner.as_ref())?;
+        }
     }
     let names = names_to_take(writer, claim, found.as_ref().map(|found| found.key))?;
     let Some(our_key) = writer.us.as_ref().and_then(|us| us.key) else {
@@ -112,14 +128,14 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<(Granted, Leas
     if let Some(dead) = found.as_ref().and_then(|found| found.owner.as_ref()).filter(|owner| owner.key != our_key) {
         clear_away(writer, dead)?;
     }
-    let held = hold(writer, run, key, epoch, found.as_ref())?;
+    let held = hold(writer, run, key, epoch, found)?;
     let has_events = held.last_seq > 0;
     let leased = Leased { held, has_names: !claim.exclusive.is_empty(), is_sure: true };
     Ok((Granted { lease: Lease::new(run.clone(), epoch, key), has_events, replaced: None }, leased))
 }
 
 /// What the writer has to know of a run that it writes to.
-fn hold(writer: &Writer, run: &RunId, key: i64, epoch: u64, found: Option<&Found>) -> Result<Held, Fault> {
+fn hold(writer: &Writer, run: &RunId, key: i64, epoch: u64, found: Option<Found>) -> Result<Held, Fault> {
     let past = match found {
         None => None,
         Some(found) => {
@@ -134,17 +150,18 @@ fn hold(writer: &Writer, run: &RunId, key: i64, epoch: u64, found: Option<&Found
                 })
                 .optional()?;
             let last = last.unwrap_or_default();
-            Some(Past { last_seq: found.last_seq, metadata: found.metadata.clone(), last })
+            Some(Past { last_seq: found.last_seq, metadata: found.metadata?, last })
         }
     };
     Ok(Held::new(run, epoch, past)?)
 }
 
 /// Fails where somebody who lives drives the run.
-fn check_free(writer: &Writer, run: &RunId, owner: Option<&Holder>, take_over: bool) -> Result<(), Fault> {
+fn check_free(writer: &Writer, run: &RunId, owner: Option<&Holder>) -> Result<(), Fault> {
     match owner {
-        Some(holder) if !take_over && is_alive(writer, holder)? => {
-            Err(Fault::Alone(JournalError::Owned { run: run.clone(), owner: holder.owner.clone() }))
+        Some(holder) if is_alive(writer, holder)? => {
+            let owner = owner_by(&writer.connection, holder.key)?;
+            Err(Fault::Alone(JournalError::Owned { run: run.clone(), owner }))
         }
         _ => Ok(()),
     }
@@ -159,10 +176,10 @@ fn is_alive(writer: &Writer, holder: &Holder) -> Result<bool, Fault> {
     if writer.us.as_ref().is_some_and(|us| us.key == Some(holder.key)) {
         return Ok(true);
     }
-    let seen = writer.home.is_alive(&holder.id);
-    seen.map_err(|error| {
-        let advice = format!("see whether {} lives: its owner file cannot be asked", holder.owner);
-        Fault::Alone(unusable(&writer.path, advice, Box::new(error)))
+    writer.home.is_alive(&holder.id).or_else(|error| {
+        let owner = owner_by(&writer.connection, holder.key)?;
+        let advice = format!("see whether {owner} lives: its owner file cannot be asked");
+        Err(Fault::Alone(unusable(&writer.path, advice, Box::new(error))))
     })
 }
 
@@ -173,18 +190,19 @@ fn names_to_take(writer: &Writer, claim: &Claim, own_key: Option<i64>) -> Result
         let found = writer
             .connection
             .prepare_cached(
-                "SELECT run.key, run.id, owner.key, owner.id, owner.host, owner.pid, owner.since
+                "SELECT run.key, run.id, owner.key, owner.id
                 FROM exclusive JOIN run ON run.key = exclusive.run LEFT JOIN owner ON owner.key = run.owner
                 WHERE exclusive.name = ?1",
             )?
-            .query_row([name], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, holder_of(row, 2)?)))
+            .query_row([name], |row| Ok((row.get::<_, i64>(0)?, legible(row, 1)?, holder_of(row, 2)?)))
             .optional()?;
         let Some((key, holder, Some(owner))) = found.filter(|(key, ..)| Some(*key) != own_key) else { continue };
         if !is_alive(writer, &owner)? {
             continue;
         }
         if !claim.take_over {
-            let (run, name, owner) = (claim.run.clone(), name.clone(), Box::new(owner.owner));
+            let owner = Box::new(owner_by(&writer.connection, owner.key)?);
+            let (run, name) = (claim.run.clone(), name.clone());
             return Err(Fault::Alone(JournalError::Exclusive { run, name, holder: holder.into(), owner }));
         }
         ended.push(key);
@@ -238,16 +256,33 @@ pub(super) fn give_back(connection: &Connection, lease: &Lease, last_seq: u64) -
 
 /// Gives up a run.
 pub(super) fn abandon(writer: &mut Writer, run: &RunId, why: &str) -> Result<(), Fault> {
-    let found = find(&writer.connection, run)?.filter(|found| found.has_begun);
-    let Some(found) = found else { return Err(Fault::Alone(JournalError::NotFound { run: run.clone() })) };
-    check_free(writer, run, found.owner.as_ref(), false)?;
-    let now = text(timestamp(std::time::SystemTime::now()));
+    let Some((key, owner)) = find_begun(&writer.connection, run)? else {
+        return Err(Fault::Alone(JournalError::NotFound { run: run.clone() }));
+    };
+    check_free(writer, run, owner.as_ref())?;
+    let now = text(timestamp(SystemTime::now()));
     writer
         .connection
         .prepare_cached("UPDATE run SET abandoned_why = ?2, abandoned_at = ?3, epoch = epoch + 1 WHERE key = ?1")?
-        .execute(params![found.key, why, now])?;
-    free_names(&writer.connection, found.key)?;
+        .execute(params![key, why, now])?;
+    free_names(&writer.connection, key)?;
     Ok(())
+}
+
+/// The key of a run that has begun, and who drives it. Nothing else of it is read: what is damaged can be given up.
+fn find_begun(connection: &Connection, run: &RunId) -> Result<Option<(i64, Option<Holder>)>, Fault> {
+    let found: Option<(i64, bool, Option<Holder>)> = connection
+        .prepare_cached(
+            "SELECT run.key, run.workflow IS NOT NULL OR EXISTS (SELECT 1 FROM record WHERE record.run = run.key),
+            owner.key, owner.id
+            FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?1",
+        )?
+        .query_row([run.to_string()], |row| Ok((row.get(0)?, row.get(1)?, holder_of(row, 2)?)))
+        .optional()?;
+    if found.is_none() {
+        check_unknown(connection, run)?;
+    }
+    Ok(found.filter(|(_, has_begun, _)| *has_begun).map(|(key, _, owner)| (key, owner)))
 }
 
 /// Writes who we are; gives the key.
@@ -274,15 +309,24 @@ fn clear_away(writer: &Writer, holder: &Holder) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Clears away owners who died without a run. Those with one stay until it is claimed: they say who drove it.
+/// Whether an owner still is who it was: somebody may have removed its file, and somebody else its row then.
+pub(super) fn is_there(connection: &Connection, us: &Us) -> Result<bool, Error> {
+    connection.prepare_cached("SELECT 1 FROM owner WHERE key = ?1 AND id = ?2")?.exists(params![us.key, us.id])
+}
+
+/// Clears away owners who died without a run. Those with one stay until it is claimed: they say who drove it. So does one
+/// who cannot be asked.
 pub(super) fn forget_the_dead(writer: &Writer) -> Result<(), Fault> {
-    let mut idle = writer.connection.prepare_cached(
-        "SELECT key, id, host, pid, since FROM owner WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.owner = owner.key)",
-    )?;
+    let mut idle = writer
+        .connection
+        .prepare_cached("SELECT key, id FROM owner WHERE NOT EXISTS (SELECT 1 FROM run WHERE run.owner = owner.key)")?;
     let idle: Vec<Holder> =
         idle.query_map([], |row| holder_of(row, 0))?.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     for holder in idle {
-        clear_away(writer, &holder)?;
+        match clear_away(writer, &holder) {
+            Ok(()) | Err(Fault::Alone(_)) => {}
+            Err(fault) => return Err(fault),
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use rusqlite::types::{Type, Value as Sql};
-use rusqlite::{Connection, Error, Row};
+use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::claims::owner_of;
 use super::error::store;
@@ -30,7 +30,23 @@ pub(super) fn list(connection: &Connection, path: &Path, query: &RunQuery) -> Re
 fn try_list(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
     let (text, values) = statement(query);
     let mut select = connection.prepare(&text)?;
-    select.query_map(rusqlite::params_from_iter(values), |row| Ok(summary(row)))?.collect()
+    select
+        .query_map(rusqlite::params_from_iter(values), |row| {
+            let (columns, fault) = columns(row);
+            Ok(columns.summary(fault))
+        })?
+        .collect()
+}
+
+/// What the list has of the run of this key, and what of that cannot be read; `None` where it is none.
+pub(super) fn row_of(connection: &Connection, key: i64) -> Result<Option<(RunSummary, Option<String>)>, Error> {
+    connection
+        .prepare_cached(&format!("{SELECT} AND run.key = ?1"))?
+        .query_row([key], |row| {
+            let (columns, fault) = columns(row);
+            Ok(columns.read(fault))
+        })
+        .optional()
 }
 
 /// The query as SQL, and what stands for its question marks.
@@ -75,7 +91,8 @@ fn statement(query: &RunQuery) -> (String, Vec<Sql>) {
     (text, values)
 }
 
-fn summary(row: &Row<'_>) -> RunSummary {
+/// The columns of a row, and what is known to be wrong with it.
+fn columns(row: &Row<'_>) -> (Columns<Error>, Option<String>) {
     let run = row.get::<_, String>(0);
     let is_its_own = |run: &String| row.get(13).is_ok_and(|check: u32| check == id_check(&RunId::from(run.as_str())));
     let fault =
@@ -96,7 +113,7 @@ fn summary(row: &Row<'_>) -> RunSummary {
         abandoned_why: row.get(11),
         abandoned_at: time(row, 12),
     };
-    columns.summary(fault)
+    (columns, fault)
 }
 
 fn time(row: &Row<'_>, column: usize) -> Result<Option<SystemTime>, Error> {

@@ -14,15 +14,19 @@ use crate::run_id::RunId;
 pub(super) fn load(connection: &mut Connection, run: &RunId) -> Result<Vec<Event>, JournalError> {
     // All that is read is of one moment.
     let transaction = connection.transaction().map_err(|error| read(run, error))?;
-    let Some(found) = find(&transaction, run).map_err(|error| read(run, error))? else {
-        check_unknown(&transaction, run).map_err(|error| match error {
+    load_within(&transaction, run)
+}
+
+pub(super) fn load_within(transaction: &Transaction<'_>, run: &RunId) -> Result<Vec<Event>, JournalError> {
+    let Some(found) = find(transaction, run).map_err(|error| read(run, error))? else {
+        check_unknown(transaction, run).map_err(|error| match error {
             Fault::Alone(error) => error,
             Fault::Store(error) => read(run, error),
         })?;
         return Ok(Vec::new());
     };
-    let events = events_of(&transaction, run, found.key)?;
-    let last = found.last_seq.max(if found.is_driven { newest(&transaction, run, found.key)? } else { 0 });
+    let events = events_of(transaction, run, found.key)?;
+    let last = found.last_seq.max(if found.is_driven { newest(transaction, run, found.key)? } else { 0 });
     if events.last().map_or(0, |event| event.seq) < last {
         return Err(damaged(run, format!("event {last} is missing")));
     }
@@ -69,17 +73,31 @@ pub(super) fn events_of(connection: &Connection, run: &RunId, key: i64) -> Resul
     let fail = |error| read(run, error);
     let mut select = connection
         .prepare_cached(
-            "SELECT first_seq, last_seq, epoch, checksum, body FROM record WHERE run = ?1 ORDER BY first_seq",
+            "SELECT first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body
+            FROM record WHERE run = ?1 ORDER BY first_seq",
         )
         .map_err(fail)?;
     let mut rows = select.query([key]).map_err(fail)?;
     let mut events = Vec::new();
     while let Some(row) = rows.next().map_err(fail)? {
-        let number = |at| row.get::<_, u64>(at).map_err(fail);
-        let body = row.get_ref(4).map_err(fail)?;
-        let body = body.as_bytes().map_err(|error| damaged(run, error.to_string()))?;
-        let record = Row { first_seq: number(0)?, last_seq: number(1)?, epoch: number(2)?, body };
-        record.decode(run, row.get(3).map_err(fail)?, &mut events)?;
+        let (record, checksum) = record_of(row, 0).map_err(fail)?;
+        record.decode(run, checksum, &mut events)?;
     }
     Ok(events)
+}
+
+/// The columns of a row of events from the column `at` on, and its checksum.
+pub(super) fn record_of<'a>(row: &'a rusqlite::Row<'_>, at: usize) -> Result<(Row<'a>, i64), Error> {
+    let (phase, body) = (row.get_ref(at + 5)?, row.get_ref(at + 7)?);
+    let of_no_text = |error| Error::FromSqlConversionFailure(at + 7, body.data_type(), Box::new(error));
+    let record = Row {
+        first_seq: row.get(at)?,
+        last_seq: row.get(at + 1)?,
+        epoch: row.get(at + 2)?,
+        at_us: row.get(at + 3)?,
+        percentage: row.get(at + 4)?,
+        phase: phase.as_bytes_or_null().map_err(of_no_text)?,
+        body: body.as_bytes().map_err(of_no_text)?,
+    };
+    Ok((record, row.get(at + 6)?))
 }

@@ -2,17 +2,20 @@
 
 use std::time::SystemTime;
 
-use rusqlite::{Connection, Error, Params};
+use rusqlite::{Connection, Error, Params, Row};
 
 use super::claims::{holder, is_driven};
 use super::job::Fault;
+use super::load::record_of;
 use super::writer::Writer;
 use crate::journal::record::micros;
 
 /// So many are removed in one transaction, while the others wait.
 const AT_ONCE: usize = 500;
 
-const OVER: &str = "SELECT run.key FROM run
+const OVER: &str = "SELECT run.key, run.id, run.abandoned_at IS NOT NULL,
+    last.first_seq, last.last_seq, last.epoch, last.at_us, last.percentage, last.phase, last.checksum, last.body
+    FROM run
     JOIN record AS last
     ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
     WHERE run.key > ?1 AND run.parent IS NULL AND last.at_us < ?2
@@ -42,10 +45,10 @@ impl Pruning {
 
     /// Removes some more.
     pub(super) fn go_on(mut self, writer: &mut Writer) -> Result<Self, Fault> {
-        let over = keys(&writer.connection, OVER, (self.after, self.before, AT_ONCE))?;
+        let over = over(&writer.connection, (self.after, self.before, AT_ONCE))?;
         self.is_done = over.len() < AT_ONCE;
-        self.after = over.last().copied().unwrap_or(self.after);
-        for run in over {
+        self.after = over.last().map_or(self.after, |(key, _)| *key);
+        for (run, _) in over.into_iter().filter(|(_, is_sure)| *is_sure) {
             let family = keys(&writer.connection, FAMILY, [run])?;
             if is_held(writer, &family)? {
                 continue;
@@ -59,15 +62,30 @@ impl Pruning {
     }
 }
 
+/// The runs that are over, each with whether that is sure: the time stands in a row that may be damaged. Of one that was
+/// given up it does not matter.
+fn over(connection: &Connection, values: impl Params) -> Result<Vec<(i64, bool)>, Error> {
+    let mut select = connection.prepare_cached(OVER)?;
+    select.query_map(values, |row| Ok((row.get(0)?, row.get(2)? || is_sound(row).unwrap_or(false))))?.collect()
+}
+
+fn is_sound(row: &Row<'_>) -> Result<bool, Error> {
+    let (last, checksum) = record_of(row, 3)?;
+    Ok(last.is_sound(row.get_ref(1)?.as_str()?, checksum))
+}
+
 fn keys(connection: &Connection, select: &str, values: impl Params) -> Result<Vec<i64>, Error> {
     connection.prepare_cached(select)?.query_map(values, |row| row.get(0))?.collect()
 }
 
+/// Whether somebody drives any of them, or cannot be asked.
 fn is_held(writer: &Writer, family: &[i64]) -> Result<bool, Fault> {
     for key in family {
         let owner = holder(&writer.connection, *key)?.and_then(|holding| holding.owner);
-        if is_driven(writer, owner.as_ref())? {
-            return Ok(true);
+        match is_driven(writer, owner.as_ref()) {
+            Ok(false) => {}
+            Ok(true) | Err(Fault::Alone(_)) => return Ok(true),
+            Err(fault) => return Err(fault),
         }
     }
     Ok(false)

@@ -55,6 +55,8 @@ pub(super) struct Us {
     pub(super) key: Option<i64>,
     /// A commit has kept that row: then it stays, whatever fails later, and cannot be written again.
     is_kept: bool,
+    /// Nobody else has written since it was seen that the row is there.
+    is_sure: bool,
 }
 
 /// A lease under way.
@@ -109,6 +111,7 @@ impl Writer {
             check_version(&self.connection)?;
             self.data_version = Some(version);
             self.leases.values_mut().for_each(|leased| leased.is_sure = false);
+            self.us.iter_mut().for_each(|us| us.is_sure = false);
         }
         self.reserve.grow();
         self.give_back_late()
@@ -270,7 +273,8 @@ impl Writer {
                 if self.leased(lease).is_some() {
                     self.leases.remove(&lease.key);
                 }
-                let owner = found.and_then(|found| found.owner).map(|owner| owner.owner);
+                let owner = found.and_then(|found| found.owner);
+                let owner = owner.map(|owner| claims::owner_by(&self.connection, owner.key)).transpose()?;
                 Err(Fault::Alone(JournalError::TakenOver { run: lease.run.clone(), owner }))
             }
         }
@@ -298,12 +302,22 @@ impl Writer {
 
     /// Makes us known as an owner.
     fn introduce(&mut self) -> Result<(), Fault> {
+        if let Some(us) = self.us.as_mut().filter(|us| us.is_kept && !us.is_sure) {
+            us.is_sure = claims::is_there(&self.connection, us)?;
+            if !us.is_sure {
+                // Its file is given back before another one is made.
+                self.us = None;
+            }
+        }
         if self.us.is_none() {
             let us = Us::new(&self.home).map_err(|error| {
                 unusable(&self.path, "see that a folder next to it can be made and locked", Box::new(error))
             })?;
             self.us = Some(us);
-            claims::forget_the_dead(self)?;
+            // What is wrong with somebody else's row keeps nobody from a run.
+            if let Err(fault @ Fault::Store(_)) = self.alone(None, |writer| claims::forget_the_dead(writer)) {
+                return Err(fault);
+            }
         }
         if let Some(us) = self.us.as_mut().filter(|us| us.key.is_none()) {
             us.key = Some(claims::put_owner(&self.connection, us)?);
@@ -341,6 +355,13 @@ impl Us {
         let now = timestamp(SystemTime::now());
         let id = RunId::generate(now).to_string();
         let file = home.move_in(&id)?;
-        Ok(Self { _file: file, id, owner: Owner::this_process(host::name(), now), key: None, is_kept: false })
+        Ok(Self {
+            _file: file,
+            id,
+            owner: Owner::this_process(host::name(), now),
+            key: None,
+            is_kept: false,
+            is_sure: true,
+        })
     }
 }

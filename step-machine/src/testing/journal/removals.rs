@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Rule;
 use super::scene::{
-    Outcome, append, claim, ensure, equal, events, exclusive, found, kept, lease, moment, refused, settled, summary,
+    Outcome, STEP, append, claim, ensure, equal, event, events, exclusive, found, kept, lease, moment, refused,
+    settled, summary,
 };
 use crate::journal::{Journal, JournalError, RunQuery};
 
@@ -18,6 +19,7 @@ pub(super) const RULES: &[Rule] = &[
     ("an abandoned run is pruned whatever its status", prune_abandoned),
     ("a run that is held is not pruned", prune_held),
     ("what is nested goes with the run that it is in, and not without", prune_nested),
+    ("a run of which a nested one is held is not pruned", prune_nested_held),
     ("the id of a run that was pruned is free", pruned_id),
 ];
 
@@ -104,6 +106,23 @@ fn prune_nested(journal: &dyn Journal) -> Outcome {
     let mut left = found(journal, &RunQuery::all().with_nested())?;
     left.sort();
     equal("left", &left.concat(), &"ab".to_owned())
+}
+
+fn prune_nested_held(journal: &dyn Journal) -> Outcome {
+    let within = |run: &str| format!(r#","parent":{{"run":"{run}","step":"a"}}"#);
+    settled(journal, "x", 1, "", Some("failed"))?;
+    settled(journal, "y", 1, &within("x"), None)?;
+    settled(journal, "z", 1, &within("y"), None)?;
+    settled(journal, "other", 1, "", Some("failed"))?;
+    let held = lease(journal, "z")?;
+    equal("removed", &journal.prune(moment(9)).wait()?, &1)?;
+    append(journal, &held, &[event("z", 2, STEP)?])?;
+    let mut left = found(journal, &RunQuery::all().with_nested())?;
+    left.sort();
+    equal("left", &left.concat(), &"xyz".to_owned())?;
+    journal.release(&held).wait()?;
+    equal("removed", &journal.prune(moment(9)).wait()?, &1)?;
+    equal("runs", &found(journal, &RunQuery::all().with_nested())?, &Vec::new())
 }
 
 fn pruned_id(journal: &dyn Journal) -> Outcome {
