@@ -3,6 +3,7 @@
 mod damage;
 mod dropped;
 mod lost;
+mod names;
 mod opening;
 mod options;
 mod processes;

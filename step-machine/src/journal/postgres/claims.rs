@@ -21,7 +21,20 @@ const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(15), Duratio
 
 /// The leases that were given here and not given back, by the key of the run. All writers share it: one may have to know
 /// what another one has.
-pub(super) type Leases = RefCell<HashMap<i64, Held>>;
+pub(super) type Leases = RefCell<HashMap<i64, Lent>>;
+
+/// A lease under way.
+pub(super) struct Lent {
+    pub(super) held: Held,
+    /// Nothing more is taken by it, but the database does not have its end yet.
+    pub(super) is_ending: bool,
+}
+
+impl Lent {
+    pub(super) fn new(held: Held) -> Self {
+        Self { held, is_ending: false }
+    }
+}
 
 /// Whose journal this is.
 #[derive(Clone, Copy)]

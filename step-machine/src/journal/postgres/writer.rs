@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
 use super::append::{Group, Part, append};
-use super::claims::{self, Granted, Leases, Us};
+use super::claims::{self, Granted, Leases, Lent, Us};
 use super::error::{Fault, Trouble};
 use super::prune::prune;
 use super::queue::{Closing, Job, Queue};
@@ -17,7 +17,6 @@ use super::server::Server;
 use super::session::Session;
 use super::values::exact;
 use crate::journal::appended::Appended;
-use crate::journal::held::Held;
 use crate::journal::{Answer, Claim, Claimed, JournalError, Lease};
 use crate::run_id::RunId;
 
@@ -108,14 +107,18 @@ impl Writer {
         Us { key: self.session.key, leases: &self.leases }
     }
 
-    /// Does something with what is known of a lease; `None` where it does not hold.
-    fn with<T>(&self, lease: &Lease, work: impl FnOnce(&mut Held) -> T) -> Option<T> {
-        self.leases.borrow_mut().get_mut(&lease.key).filter(|held| held.epoch == lease.epoch).map(work)
+    /// Does something with a lease; `None` where it does not hold, or takes nothing more.
+    fn with<T>(&self, lease: &Lease, work: impl FnOnce(&mut Lent) -> T) -> Option<T> {
+        let mut leases = self.leases.borrow_mut();
+        leases.get_mut(&lease.key).filter(|lent| lent.held.epoch == lease.epoch && !lent.is_ending).map(work)
     }
 
-    fn end(&self, lease: &Lease) -> Option<Held> {
-        self.with(lease, |_| ())?;
-        self.leases.borrow_mut().remove(&lease.key)
+    /// A lease is over, and the database has it so: before that, who asks here for the run or for a name of it would have it.
+    fn end(&self, lease: &Lease) {
+        let mut leases = self.leases.borrow_mut();
+        if leases.get(&lease.key).is_some_and(|lent| lent.held.epoch == lease.epoch) {
+            leases.remove(&lease.key);
+        }
     }
 
     /// What is asked for of one run is done in that order.
@@ -142,7 +145,7 @@ impl Writer {
             self.flush().await;
         }
         let lease = append.lease.clone();
-        let Some(checked) = self.with(&lease, |held| held.check(&mut append)) else {
+        let Some(checked) = self.with(&lease, |lent| lent.held.check(&mut append)) else {
             // Whatever this group has of the run comes first.
             self.flush_what_has(&lease.run).await;
             return answer.send(Err(self.taken_over(&lease).await));
@@ -150,11 +153,10 @@ impl Writer {
         if let Err(error) = checked {
             return answer.send(Err(error));
         }
-        let is_released = append.release;
-        let row = self.with(&lease, |held| held.put_down(append));
-        if is_released {
-            self.end(&lease);
-        }
+        let row = self.with(&lease, |lent| {
+            lent.is_ending = append.release;
+            lent.held.put_down(append)
+        });
         if let Some(row) = row {
             self.group.put(lease, row, answer);
         }
@@ -173,7 +175,11 @@ impl Writer {
     }
 
     async fn answer(&mut self, parts: Vec<Part>, held: &HashSet<i64>) {
-        for Part { lease, answers, .. } in parts {
+        for part in parts {
+            if part.releases() {
+                self.end(&part.lease);
+            }
+            let Part { lease, answers, .. } = part;
             let is_held = held.contains(&lease.key);
             for answer in answers {
                 answer.send(if is_held { Ok(()) } else { Err(self.taken_over(&lease).await) });
@@ -184,11 +190,12 @@ impl Writer {
     /// None of their leases may go on.
     fn fail(&mut self, parts: Vec<Part>, fault: Fault) {
         for part in parts {
+            let why = fault.again().of_writing(&part.lease.run);
+            self.with(&part.lease, |lent| lent.held.fail(&why));
             if part.releases() {
+                self.end(&part.lease);
                 self.unreleased.push(part.lease.clone());
             }
-            let why = fault.again().of_writing(&part.lease.run);
-            self.with(&part.lease, |held| held.fail(&why));
             for answer in part.answers {
                 answer.send(Err(fault.again().of_writing(&part.lease.run)));
             }
@@ -247,7 +254,7 @@ impl Writer {
     fn grant(&mut self, granted: Granted, answer: Answer<Claimed>) {
         let Granted { lease, held } = granted;
         let has_events = held.last_seq > 0;
-        self.leases.borrow_mut().insert(lease.key, held);
+        self.leases.borrow_mut().insert(lease.key, Lent::new(held));
         if has_events {
             self.reads.load_claimed(lease, self.queue.clone(), answer);
         } else {
@@ -257,8 +264,13 @@ impl Writer {
 
     async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
         // What an append that failed would have added is not there.
-        let last_seq = self.end(lease).filter(|held| held.failure.is_none()).map_or(0, |held| held.last_seq);
+        let last_seq = self.with(lease, |lent| {
+            lent.is_ending = true;
+            if lent.held.failure.is_none() { lent.held.last_seq } else { 0 }
+        });
+        let last_seq = last_seq.unwrap_or(0);
         let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
+        self.end(lease);
         if done.is_err() {
             self.unreleased.push(lease.clone());
         }
