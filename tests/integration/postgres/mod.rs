@@ -7,9 +7,11 @@ mod names;
 mod opening;
 mod options;
 mod processes;
+mod proxy;
 mod queries;
 mod runner;
 mod server;
+mod silent;
 mod tls;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

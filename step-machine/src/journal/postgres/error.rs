@@ -51,7 +51,7 @@ impl From<PoolError> for Fault {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Store(error.into()),
-            // The pool is closed with the journal, and has no time-outs and hooks that could fail.
+            // The pool is closed with the journal, and has no hooks that could fail.
             _ => Self::Alone(JournalError::Closed),
         }
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Client, Object, Pool};
+use deadpool_postgres::{Client, Object, Pool, PoolError, Timeouts};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::connect::Target;
 use super::error::{Fault, Trouble};
+use crate::journal::JournalError;
 
 /// The pauses between two tries.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -17,14 +19,31 @@ const COLLISIONS: u32 = 10;
 /// The connections of one kind of work.
 #[derive(Clone)]
 pub(super) struct Server {
-    pub(super) pool: Pool,
+    pool: Pool,
     pub(super) patience: Duration,
+    /// How long a connection may take to be made where nobody says anything.
+    connecting: Duration,
 }
 
 impl Server {
+    pub(super) fn new(target: &Target, connections: usize, patience: Duration) -> Result<Self, JournalError> {
+        Ok(Self { pool: target.pool(connections)?, patience, connecting: target.connecting() })
+    }
+
     /// The same where a second try is not worth waiting for.
     pub(super) fn impatient(&self) -> Self {
-        Self { pool: self.pool.clone(), patience: Duration::ZERO }
+        Self { patience: Duration::ZERO, ..self.clone() }
+    }
+
+    /// A connection, as soon as one is free.
+    pub(super) async fn client(&self) -> Result<Client, Fault> {
+        // To wait for others here is no silence of the server.
+        let longest = longest_answer(self.patience).max(self.connecting);
+        let timeouts = Timeouts { wait: None, create: Some(longest), recycle: None };
+        match self.pool.timeout_get(&timeouts).await {
+            Err(PoolError::Timeout(_)) => Err(Fault::Store(Trouble::Silent(longest))),
+            client => Ok(client?),
+        }
     }
 
     /// Does `work`, again and again while the server is away, as long as the patience lasts. It is told whether it was
@@ -60,7 +79,7 @@ impl Server {
         work: &impl AsyncFn(&mut Client, bool) -> Result<T, Fault>,
         is_again: bool,
     ) -> Result<T, Fault> {
-        let mut client = self.pool.get().await?;
+        let mut client = self.client().await?;
         let longest = longest_answer(self.patience);
         let done = timeout(longest, work(&mut client, is_again)).await;
         done.unwrap_or_else(|_| {

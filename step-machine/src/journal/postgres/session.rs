@@ -91,7 +91,7 @@ impl Session {
     }
 
     async fn changed(&self, state: &mut watch::Receiver<State>, patience: Duration) -> Result<(), Fault> {
-        let longest = longest_answer(patience);
+        let longest = longest_answer(patience).max(self.target.connecting());
         match timeout(longest, state.changed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Fault::Alone(JournalError::Closed)),
@@ -121,7 +121,7 @@ impl Session {
     }
 
     async fn take(&self) -> Result<JoinHandle<()>, Trouble> {
-        let longest = longest_answer(Duration::ZERO);
+        let longest = longest_answer(Duration::ZERO).max(self.target.connecting());
         let taken = timeout(longest, self.try_to_take()).await;
         taken.unwrap_or(Err(Trouble::Silent(longest)))
     }
