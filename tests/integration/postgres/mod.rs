@@ -13,6 +13,7 @@ mod runner;
 mod server;
 mod silent;
 mod tls;
+mod undriven;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

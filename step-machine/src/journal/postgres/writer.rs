@@ -1,6 +1,6 @@
 //! The one who writes: all that waits together, then all answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ use crate::journal::appended::Appended;
 use crate::journal::{Answer, Claim, Claimed, JournalError, Lease};
 use crate::run_id::RunId;
 
-/// Leases that could not be given back are tried again so often.
+/// What could not be cleared up is tried again so often.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
@@ -33,8 +33,14 @@ pub(super) struct Writer {
     /// What is to be written of this group.
     group: Group,
     claims: Vec<(Claim, Answer<Claimed>)>,
-    /// Leases that were given back while the server was away.
-    unreleased: Vec<Lease>,
+    /// What could not be cleared up while the server was away.
+    late: VecDeque<Late>,
+}
+
+enum Late {
+    GiveBack(Lease),
+    /// Of a run that may name us though we do not drive it.
+    LetGo(RunId),
 }
 
 impl Writer {
@@ -55,7 +61,7 @@ impl Writer {
             leases,
             group: Group::default(),
             claims: Vec::new(),
-            unreleased: Vec::new(),
+            late: VecDeque::new(),
         }
     }
 
@@ -64,7 +70,7 @@ impl Writer {
         let queue = self.queue.clone();
         let _closing = Closing(&queue);
         loop {
-            let jobs = if self.unreleased.is_empty() {
+            let jobs = if self.late.is_empty() {
                 queue.next().await
             } else {
                 timeout(AGAIN, queue.next()).await.unwrap_or_else(|_| Some(Vec::new()))
@@ -74,7 +80,7 @@ impl Writer {
                 self.take(job).await;
             }
             self.flush().await;
-            self.give_back_late().await;
+            self.clear_up().await;
         }
     }
 
@@ -194,7 +200,7 @@ impl Writer {
             self.with(&part.lease, |lent| lent.held.fail(&why));
             if part.releases() {
                 self.end(&part.lease);
-                self.unreleased.push(part.lease.clone());
+                self.late.push_back(Late::GiveBack(part.lease.clone()));
             }
             for answer in part.answers {
                 answer.send(Err(fault.again().of_writing(&part.lease.run)));
@@ -208,7 +214,11 @@ impl Writer {
         let (us, key) = (self.us(), lease.key);
         let asked = self.server.impatient().patiently(async |client, _| claims::new_owner(client, us, key).await).await;
         // Who it is matters less than that it is so.
-        JournalError::TakenOver { run: lease.run.clone(), owner: asked.ok().flatten() }
+        let (owner, is_left) = asked.unwrap_or((None, true));
+        if is_left {
+            self.let_go_of(&lease.run);
+        }
+        JournalError::TakenOver { run: lease.run.clone(), owner }
     }
 
     async fn claim(&mut self, claims: Vec<(Claim, Answer<Claimed>)>) {
@@ -227,7 +237,13 @@ impl Writer {
             };
             match granted {
                 Ok(granted) => self.grant(granted, answer),
-                Err(fault) => answer.send(Err(fault.of_writing(&claim.run))),
+                Err(fault) => {
+                    // It may have come through, and only the answer was lost.
+                    if matches!(&fault, Fault::Store(trouble) if trouble.is_away()) {
+                        self.let_go_of(&claim.run);
+                    }
+                    answer.send(Err(fault.of_writing(&claim.run)));
+                }
             }
         }
     }
@@ -271,20 +287,46 @@ impl Writer {
         let last_seq = last_seq.unwrap_or(0);
         let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
         self.end(lease);
-        if done.is_err() {
-            self.unreleased.push(lease.clone());
+        match done {
+            Ok(is_held) => {
+                if !is_held {
+                    self.let_go_of(&lease.run);
+                }
+                Ok(())
+            }
+            Err(fault) => {
+                self.late.push_back(Late::GiveBack(lease.clone()));
+                Err(fault)
+            }
         }
-        done
     }
 
-    async fn give_back_late(&mut self) {
+    fn let_go_of(&mut self, run: &RunId) {
+        if !self.late.iter().any(|late| matches!(late, Late::LetGo(other) if other == run)) {
+            self.late.push_back(Late::LetGo(run.clone()));
+        }
+    }
+
+    async fn clear_up(&mut self) {
         let server = self.server.impatient();
-        while let Some(lease) = self.unreleased.last().cloned() {
-            // A run that was claimed from here again has another lease.
-            if server.patiently(async |client, _| claims::give_back(client, &lease, 0).await).await.is_err() {
-                return;
+        while let Some(late) = self.late.pop_front() {
+            let done = match &late {
+                // A run that was claimed from here again has another lease.
+                Late::GiveBack(lease) => {
+                    let done = server.patiently(async |client, _| claims::give_back(client, lease, 0).await).await;
+                    done.map(|is_held| (!is_held).then(|| lease.run.clone()))
+                }
+                Late::LetGo(run) => {
+                    let us = self.us();
+                    let done = server.patiently(async |client, _| claims::let_go(client, us, run).await).await;
+                    done.map(|()| None)
+                }
+            };
+            match done {
+                Ok(Some(left)) => self.let_go_of(&left),
+                Ok(None) => {}
+                Err(_) => return self.late.push_back(late),
             }
-            self.unreleased.pop();
         }
     }
 
