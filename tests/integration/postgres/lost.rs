@@ -144,3 +144,38 @@ fn a_session_that_was_ended_is_begun_again() {
     append(&journal, &lease, &events("r", 3)[2..]);
     assert_eq!(other.list(&RunQuery::of("r")).wait().unwrap().len(), 1);
 }
+
+#[test]
+fn runs_that_failed_together_are_given_back_without_waiting_for_the_server_again() {
+    const RUNS: usize = 8;
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut server = Server::start();
+    let place = Place::at(server.url());
+    let journal = open(&place, PATIENCE);
+    let names: Vec<String> = (0..=RUNS).map(|at| format!("run-{at}")).collect();
+    let leases: Vec<_> = names.iter().map(|run| claim(&journal, run)).collect();
+    for (run, lease) in names.iter().zip(&leases) {
+        append(&journal, lease, &events(run, 2));
+    }
+    server.kill();
+    let put = |at: usize| journal.append(Append::new(&leases[at], &events(&names[at], 3)[2..]));
+    let replies: Vec<_> = (0..RUNS).map(put).collect();
+    for reply in replies {
+        assert!(matches!(reply.wait(), Err(JournalError::Write { .. })));
+    }
+    let since = Instant::now();
+    let released: Vec<_> = leases[..RUNS].iter().map(|lease| journal.release(lease)).collect();
+    // It comes after them, and has its own patience.
+    let last = put(RUNS);
+    for reply in released {
+        assert!(matches!(reply.wait(), Err(JournalError::Write { .. })));
+    }
+    assert!(matches!(last.wait(), Err(JournalError::Write { .. })));
+    assert!(since.elapsed() < PATIENCE * 2, "{:?}", since.elapsed());
+
+    server.restart();
+    let other = open(&place, PATIENCE);
+    for run in &names[..RUNS] {
+        crate::flows::user::eventually("it is given back", || other.claim(&Claim::of(run.as_str())).wait().is_ok());
+    }
+}

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use deadpool_postgres::Client;
 use tokio::time::timeout;
 
 use super::append::{Group, Part, append};
@@ -38,7 +39,8 @@ pub(super) struct Writer {
 }
 
 enum Late {
-    GiveBack(Lease),
+    /// With its last event; answered after the first try.
+    GiveBack(Lease, u64, Option<Answer<()>>),
     /// Of a run that may name us though we do not drive it.
     LetGo(RunId),
 }
@@ -93,8 +95,7 @@ impl Writer {
             }
             Job::Release(lease, answer) => {
                 self.flush_what_has(&lease.run).await;
-                let done = self.release(&lease).await;
-                answer.send(done.map_err(|fault| fault.of_writing(&lease.run)));
+                self.release(lease, answer).await;
             }
             Job::Abandon(run, why, answer) => {
                 self.flush_what_has(&run).await;
@@ -200,7 +201,7 @@ impl Writer {
             self.with(&part.lease, |lent| lent.held.fail(&why));
             if part.releases() {
                 self.end(&part.lease);
-                self.late.push_back(Late::GiveBack(part.lease.clone()));
+                self.late.push_back(Late::GiveBack(part.lease.clone(), 0, None));
             }
             for answer in part.answers {
                 answer.send(Err(fault.again().of_writing(&part.lease.run)));
@@ -278,25 +279,31 @@ impl Writer {
         }
     }
 
-    async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
-        // What an append that failed would have added is not there.
-        let last_seq = self.with(lease, |lent| {
+    async fn release(&mut self, lease: Lease, answer: Answer<()>) {
+        let ending = self.with(&lease, |lent| {
             lent.is_ending = true;
-            if lent.held.failure.is_none() { lent.held.last_seq } else { 0 }
+            (lent.held.last_seq, lent.held.failure.is_some())
         });
-        let last_seq = last_seq.unwrap_or(0);
-        let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
-        self.end(lease);
+        let (last_seq, has_failed) = ending.unwrap_or_default();
+        // The server was just waited for, and where it is still away many are given back one after another.
+        if has_failed || !self.late.is_empty() {
+            self.end(&lease);
+            // What an append that failed would have added is not there.
+            let last_seq = if has_failed { 0 } else { last_seq };
+            return self.late.push_back(Late::GiveBack(lease, last_seq, Some(answer)));
+        }
+        let done = self.server.patiently(async |client, _| claims::give_back(client, &lease, last_seq).await).await;
+        self.end(&lease);
         match done {
             Ok(is_held) => {
                 if !is_held {
                     self.let_go_of(&lease.run);
                 }
-                Ok(())
+                answer.send(Ok(()));
             }
             Err(fault) => {
-                self.late.push_back(Late::GiveBack(lease.clone()));
-                Err(fault)
+                answer.send(Err(fault.of_writing(&lease.run)));
+                self.late.push_back(Late::GiveBack(lease, last_seq, None));
             }
         }
     }
@@ -312,8 +319,9 @@ impl Writer {
         while let Some(late) = self.late.pop_front() {
             let done = match &late {
                 // A run that was claimed from here again has another lease.
-                Late::GiveBack(lease) => {
-                    let done = server.patiently(async |client, _| claims::give_back(client, lease, 0).await).await;
+                Late::GiveBack(lease, last_seq, _) => {
+                    let give_back = async |client: &mut Client, _| claims::give_back(client, lease, *last_seq).await;
+                    let done = server.patiently(give_back).await;
                     done.map(|is_held| (!is_held).then(|| lease.run.clone()))
                 }
                 Late::LetGo(run) => {
@@ -323,9 +331,29 @@ impl Writer {
                 }
             };
             match done {
-                Ok(Some(left)) => self.let_go_of(&left),
-                Ok(None) => {}
-                Err(_) => return self.late.push_back(late),
+                Ok(left) => {
+                    if let Some(run) = left {
+                        self.let_go_of(&run);
+                    }
+                    if let Late::GiveBack(_, _, Some(answer)) = late {
+                        answer.send(Ok(()));
+                    }
+                }
+                Err(fault) => {
+                    self.late.push_back(late);
+                    return self.tell_those_who_wait(&fault);
+                }
+            }
+        }
+    }
+
+    /// Nobody waits for what is tried again.
+    fn tell_those_who_wait(&mut self, fault: &Fault) {
+        for late in &mut self.late {
+            if let Late::GiveBack(lease, _, answer) = late
+                && let Some(answer) = answer.take()
+            {
+                answer.send(Err(fault.again().of_writing(&lease.run)));
             }
         }
     }
