@@ -8,6 +8,7 @@ mod opening;
 mod options;
 mod processes;
 mod proxy;
+mod pruned;
 mod queries;
 mod runner;
 mod server;

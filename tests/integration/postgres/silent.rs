@@ -3,14 +3,14 @@
 use std::net::TcpListener;
 use std::sync::mpsc::channel;
 use std::thread::spawn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use step_machine::journal::{Append, Reply};
 use step_machine::{Journal, JournalError, PostgresJournal};
 
 use super::proxy::Proxy;
 use super::{Place, append, claim};
-use crate::sqlite::events;
+use crate::sqlite::{event, events};
 
 /// Through a proxy, and with little patience.
 fn open(place: &Place, proxy: &Proxy) -> PostgresJournal {
@@ -59,4 +59,27 @@ fn a_server_that_says_nothing_is_waited_for_as_long_as_the_patience_and_a_moment
     }
     // Whatever else it was asked for.
     soon(move || drop(journal));
+}
+
+#[test]
+fn a_run_that_comes_slowly_is_waited_for_as_long_as_it_comes() {
+    let place = Place::new();
+    let writes = place.open();
+    let lease = claim(&writes, "r");
+    let message = "x".repeat(30_000);
+    let news = |seq| event("r", seq, &format!(r#""type":"step_update","step":"apply","message":"{message}""#));
+    let mut all = events("r", 2);
+    all.extend((3..=200).map(news));
+    for event in all.chunks(1) {
+        append(&writes, &lease, event);
+    }
+    writes.release(&lease).wait().unwrap();
+
+    let proxy = Proxy::to(&place.url);
+    let journal = open(&place, &proxy);
+    // 6 MB, in more than the 10 s that one answer may take.
+    proxy.slow_down(500_000);
+    let since = Instant::now();
+    assert!(journal.load(&"r".into()).wait().unwrap() == all);
+    assert!(since.elapsed() > Duration::from_secs(10), "it came too soon to show anything");
 }

@@ -14,7 +14,7 @@ use super::error::{Fault, Trouble};
 use super::prune::prune;
 use super::queue::{Closing, Job, Queue};
 use super::reader::Reads;
-use super::server::Server;
+use super::server::{Server, Try};
 use super::session::Session;
 use super::values::exact;
 use crate::journal::appended::Appended;
@@ -170,7 +170,7 @@ impl Writer {
     }
 
     async fn write(&mut self, parts: Vec<Part>) {
-        match self.server.patiently(async |client, is_again| append(client, &parts, is_again).await).await {
+        match self.server.patiently(async |client, this| append(client, &parts, this.is_again).await).await {
             Ok(held) => self.answer(parts, &held).await,
             Err(Fault::Store(trouble)) if trouble.is_of_one() && parts.len() > 1 => {
                 for part in parts {
@@ -320,7 +320,8 @@ impl Writer {
             let done = match &late {
                 // A run that was claimed from here again has another lease.
                 Late::GiveBack(lease, last_seq, _) => {
-                    let give_back = async |client: &mut Client, _| claims::give_back(client, lease, *last_seq).await;
+                    let give_back =
+                        async |client: &mut Client, _: &Try| claims::give_back(client, lease, *last_seq).await;
                     let done = server.patiently(give_back).await;
                     done.map(|is_held| (!is_held).then(|| lease.run.clone()))
                 }
@@ -361,7 +362,8 @@ impl Writer {
     async fn prune(&self, before: SystemTime) -> Result<usize, Fault> {
         let mut removed = 0;
         loop {
-            let (more, may_go_on) = self.server.patiently(async |client, _| prune(client, before).await).await?;
+            let (more, may_go_on) =
+                self.server.patiently(async |client, this| prune(client, this, before).await).await?;
             removed += more;
             if !may_go_on {
                 return Ok(removed);
