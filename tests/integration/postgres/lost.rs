@@ -9,6 +9,7 @@ use step_machine::event::RunStatus;
 use step_machine::journal::{Append, Claim, RunQuery, Waiting};
 use step_machine::{Cause, Journal, JournalError, PostgresJournal, RunState, StepContext, Workflow};
 
+use super::proxy::Proxy;
 use super::server::Server;
 use super::{Place, append, claim};
 use crate::sqlite::events;
@@ -178,4 +179,23 @@ fn runs_that_failed_together_are_given_back_without_waiting_for_the_server_again
     for run in &names[..RUNS] {
         crate::flows::user::eventually("it is given back", || other.claim(&Claim::of(run.as_str())).wait().is_ok());
     }
+}
+
+#[test]
+fn a_session_whose_end_the_server_did_not_notice_is_ended_even_if_that_fails_at_first() {
+    let place = Place::new();
+    let proxy = Proxy::to(&place.url);
+    let journal = Place { url: proxy.url().to_owned(), ..place.clone() }.open();
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    let holder = "SELECT pg_locks.pid FROM pg_locks JOIN owner
+        ON ((classid::bigint << 32) | objid::bigint) = owner.key AND locktype = 'advisory' WHERE granted";
+    let before = place.rows(holder);
+    proxy.lose_answer_to("pg_terminate_backend");
+    proxy.cut_unseen();
+    crate::flows::user::eventually("another session has the lock", || {
+        let now = place.rows(holder);
+        now.len() == 1 && now != before
+    });
+    append(&journal, &lease, &events("r", 3)[2..]);
 }
