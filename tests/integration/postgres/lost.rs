@@ -11,7 +11,7 @@ use step_machine::{Cause, Journal, JournalError, PostgresJournal, RunState, Step
 
 use super::proxy::Proxy;
 use super::server::Server;
-use super::{Place, append, claim};
+use super::{Place, Role, append, claim, try_sql};
 use crate::sqlite::events;
 use crate::support::{Trouble, ok};
 
@@ -198,4 +198,24 @@ fn a_session_whose_end_the_server_did_not_notice_is_ended_even_if_that_fails_at_
         now.len() == 1 && now != before
     });
     append(&journal, &lease, &events("r", 3)[2..]);
+}
+
+#[test]
+fn runs_go_on_beside_a_claim_that_waits_for_the_session() {
+    let place = Place::new();
+    let role = Role::new(&place, "gone", "LOGIN SUPERUSER");
+    let journal = Place { url: role.url.clone(), ..place.clone() }.open();
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    let alter = |can: &str| try_sql(&place.url, &format!("ALTER ROLE \"{}\" {can}", role.name)).unwrap();
+    // What it writes by is left to it.
+    alter("CONNECTION LIMIT 0 NOSUPERUSER");
+    let end = "SELECT pg_terminate_backend(pg_locks.pid, 5000) FROM pg_locks JOIN owner
+        ON ((classid::bigint << 32) | objid::bigint) = owner.key AND locktype = 'advisory'";
+    assert_eq!(place.rows(end), ["t"]);
+    let waits = journal.claim(&Claim::of("new"));
+    append(&journal, &lease, &events("r", 3)[2..]);
+    assert_eq!(place.rows("SELECT count(*) FROM run WHERE id = 'new'"), ["0"], "it waits still");
+    alter("CONNECTION LIMIT -1");
+    waits.wait().unwrap();
 }

@@ -90,6 +90,10 @@ impl Session {
         }
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        matches!(*self.state.borrow(), State::Held)
+    }
+
     async fn changed(&self, state: &mut watch::Receiver<State>, patience: Duration) -> Result<(), Fault> {
         let longest = longest_answer(patience).max(self.target.connecting());
         match timeout(longest, state.changed()).await {

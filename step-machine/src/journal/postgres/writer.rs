@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::Client;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::append::{Group, Part, append};
@@ -141,9 +142,28 @@ impl Writer {
             self.write(parts).await;
         }
         let claims = std::mem::take(&mut self.claims);
-        if !claims.is_empty() {
-            self.claim(claims).await;
+        if claims.is_empty() {
+            return;
         }
+        if self.session.is_held() || self.queue.is_closed() {
+            self.claim(claims).await;
+        } else {
+            self.claim_later(claims);
+        }
+    }
+
+    /// Waits for the session, and asks again then; other runs go on meanwhile.
+    fn claim_later(&self, claims: Vec<(Claim, Answer<Claimed>)>) {
+        let (session, queue, patience) = (self.session.clone(), self.queue.clone(), self.server.patience);
+        spawn_local(async move {
+            let held = session.held(patience).await;
+            for (claim, answer) in claims {
+                match &held {
+                    Ok(()) => queue.push_from_within(Job::Claim(claim, answer)),
+                    Err(fault) => answer.send(Err(fault.again().of_writing(&claim.run))),
+                }
+            }
+        });
     }
 
     /// Puts an append with what else this group has.
