@@ -235,9 +235,14 @@ impl Writer {
         let (us, key) = (self.us(), lease.key);
         let asked = self.server.impatient().patiently(async |client, _| claims::new_owner(client, us, key).await).await;
         // Who it is matters less than that it is so.
+        let is_away = asked.is_err();
         let (owner, is_left) = asked.unwrap_or((None, true));
         if is_left {
             self.let_go_of(&lease.run);
+        }
+        if is_left && !is_away {
+            // Whoever hears that it is lost may tell others, who then get it.
+            self.clear_up().await;
         }
         JournalError::TakenOver { run: lease.run.clone(), owner }
     }
@@ -318,6 +323,7 @@ impl Writer {
             Ok(is_held) => {
                 if !is_held {
                     self.let_go_of(&lease.run);
+                    self.clear_up().await;
                 }
                 answer.send(Ok(()));
             }
