@@ -23,7 +23,7 @@ fn of_the_other_writer(run: &str) -> String {
         RunId::from(run).hash(&mut hasher);
         hasher.finish() % 2
     };
-    (0..).map(|at| format!("run-{at}")).find(|other| writer(other) != writer(run)).unwrap()
+    (0..100).map(|at| format!("run-{at}")).find(|other| writer(other) != writer(run)).unwrap()
 }
 
 #[tokio::test]

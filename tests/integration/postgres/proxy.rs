@@ -96,8 +96,8 @@ impl Proxy {
     }
 
     fn pass_on(&self, Connection { mut client, mut server }: Connection) {
-        let mut bytes = [0; 65_536];
-        while let Some(read @ 1..) = client.read(&mut bytes).ok() {
+        let mut bytes = [0; 16_384];
+        while let Ok(read @ 1..) = client.read(&mut bytes) {
             let is_cut = {
                 let cut_at = &mut self.course.lock().unwrap().cut_at;
                 let has = |what: &[u8]| bytes[..read].windows(what.len()).any(|part| part == what);
@@ -121,7 +121,7 @@ impl Proxy {
 
     fn pass_back(&self, Connection { mut client, mut server }: Connection) {
         let mut bytes = [0; 16_384];
-        while let Some(read @ 1..) = server.read(&mut bytes).ok() {
+        while let Ok(read @ 1..) = server.read(&mut bytes) {
             let rate = self.course.lock().unwrap().bytes_per_second;
             if let Some(rate) = rate {
                 sleep(Duration::from_secs(1) * u32::try_from(read).unwrap() / rate);
