@@ -9,8 +9,9 @@ use step_machine::event::RunStatus;
 use step_machine::journal::{Append, Claim, RunQuery, Waiting};
 use step_machine::{Cause, Journal, JournalError, PostgresJournal, RunState, StepContext, Workflow};
 
+use super::proxy::Proxy;
 use super::server::Server;
-use super::{Place, append, claim};
+use super::{Place, Role, append, claim, try_sql};
 use crate::sqlite::events;
 use crate::support::{Trouble, ok};
 
@@ -143,4 +144,78 @@ fn a_session_that_was_ended_is_begun_again() {
     assert!(matches!(other.claim(&Claim::of("r")).wait(), Err(JournalError::Owned { .. })));
     append(&journal, &lease, &events("r", 3)[2..]);
     assert_eq!(other.list(&RunQuery::of("r")).wait().unwrap().len(), 1);
+}
+
+#[test]
+fn runs_that_failed_together_are_given_back_without_waiting_for_the_server_again() {
+    const RUNS: usize = 8;
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut server = Server::start();
+    let place = Place::at(server.url());
+    let journal = open(&place, PATIENCE);
+    let names: Vec<String> = (0..=RUNS).map(|at| format!("run-{at}")).collect();
+    let leases: Vec<_> = names.iter().map(|run| claim(&journal, run)).collect();
+    for (run, lease) in names.iter().zip(&leases) {
+        append(&journal, lease, &events(run, 2));
+    }
+    server.kill();
+    let put = |at: usize| journal.append(Append::new(&leases[at], &events(&names[at], 3)[2..]));
+    let replies: Vec<_> = (0..RUNS).map(put).collect();
+    for reply in replies {
+        assert!(matches!(reply.wait(), Err(JournalError::Write { .. })));
+    }
+    let since = Instant::now();
+    let released: Vec<_> = leases[..RUNS].iter().map(|lease| journal.release(lease)).collect();
+    // It comes after them, and has its own patience.
+    let last = put(RUNS);
+    for reply in released {
+        assert!(matches!(reply.wait(), Err(JournalError::Write { .. })));
+    }
+    assert!(matches!(last.wait(), Err(JournalError::Write { .. })));
+    assert!(since.elapsed() < PATIENCE * 2, "{:?}", since.elapsed());
+
+    server.restart();
+    let other = open(&place, PATIENCE);
+    for run in &names[..RUNS] {
+        crate::flows::user::eventually("it is given back", || other.claim(&Claim::of(run.as_str())).wait().is_ok());
+    }
+}
+
+#[test]
+fn a_session_whose_end_the_server_did_not_notice_is_ended_even_if_that_fails_at_first() {
+    let place = Place::new();
+    let proxy = Proxy::to(&place.url);
+    let journal = Place { url: proxy.url().to_owned(), ..place.clone() }.open();
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    let holder = "SELECT pg_locks.pid FROM pg_locks JOIN owner
+        ON ((classid::bigint << 32) | objid::bigint) = owner.key AND locktype = 'advisory' WHERE granted";
+    let before = place.rows(holder);
+    proxy.lose_answer_to("pg_terminate_backend");
+    proxy.cut_unseen();
+    crate::flows::user::eventually("another session has the lock", || {
+        let now = place.rows(holder);
+        now.len() == 1 && now != before
+    });
+    append(&journal, &lease, &events("r", 3)[2..]);
+}
+
+#[test]
+fn runs_go_on_beside_a_claim_that_waits_for_the_session() {
+    let place = Place::new();
+    let role = Role::new(&place, "gone", "LOGIN SUPERUSER");
+    let journal = Place { url: role.url.clone(), ..place.clone() }.open();
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &events("r", 2));
+    let alter = |can: &str| try_sql(&place.url, &format!("ALTER ROLE \"{}\" {can}", role.name)).unwrap();
+    // What it writes by is left to it.
+    alter("CONNECTION LIMIT 0 NOSUPERUSER");
+    let end = "SELECT pg_terminate_backend(pg_locks.pid, 5000) FROM pg_locks JOIN owner
+        ON ((classid::bigint << 32) | objid::bigint) = owner.key AND locktype = 'advisory'";
+    assert_eq!(place.rows(end), ["t"]);
+    let waits = journal.claim(&Claim::of("new"));
+    append(&journal, &lease, &events("r", 3)[2..]);
+    assert_eq!(place.rows("SELECT count(*) FROM run WHERE id = 'new'"), ["0"], "it waits still");
+    alter("CONNECTION LIMIT -1");
+    waits.wait().unwrap();
 }

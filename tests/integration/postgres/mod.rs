@@ -3,13 +3,18 @@
 mod damage;
 mod dropped;
 mod lost;
+mod names;
 mod opening;
 mod options;
 mod processes;
+mod proxy;
+mod pruned;
 mod queries;
 mod runner;
 mod server;
+mod silent;
 mod tls;
+mod undriven;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

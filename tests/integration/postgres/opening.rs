@@ -127,12 +127,14 @@ fn what_a_jsonb_cannot_have_does_no_harm() {
     let journal = place.open();
     let lease = claim(&journal, "r");
     let mut all = events("r", 2);
-    all.push(event("r", 3, r#""type":"stdout","step":"apply","line":"a\u0000b \\u0000""#));
+    all.push(event("r", 3, r#""type":"stdout","step":"apply","line":"a\u0000b \\u0000 \\\u0000""#));
     let update = r#""type":"step_update","step":"apply","metadata":{"a\u0000":["\u0000"]}"#;
     all.push(event("r", 4, update));
     append(&journal, &lease, &all);
     assert_eq!(journal.load(&"r".into()).wait().unwrap(), all);
     assert_eq!(place.rows("SELECT count(*) FROM events WHERE run = 'r'"), ["4"]);
+    let line = place.rows("SELECT body ->> 'line' FROM events WHERE seq = 3");
+    assert_eq!(line, ["a\u{fffd}b \\u0000 \\\u{fffd}"], "only the character, and no text that looks like it");
     assert_eq!(place.rows("SELECT metadata FROM runs"), ["{\"a\u{fffd}\": [\"\u{fffd}\"]}"]);
     let refused = journal.claim(&Claim::of("a\0b")).wait().unwrap_err();
     assert!(matches!(refused, JournalError::Write { .. }), "{refused:?}");

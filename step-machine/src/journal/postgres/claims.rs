@@ -21,7 +21,20 @@ const LOOKS: [Duration; 3] = [Duration::ZERO, Duration::from_millis(15), Duratio
 
 /// The leases that were given here and not given back, by the key of the run. All writers share it: one may have to know
 /// what another one has.
-pub(super) type Leases = RefCell<HashMap<i64, Held>>;
+pub(super) type Leases = RefCell<HashMap<i64, Lent>>;
+
+/// A lease under way.
+pub(super) struct Lent {
+    pub(super) held: Held,
+    /// Nothing more is taken by it, but the database does not have its end yet.
+    pub(super) is_ending: bool,
+}
+
+impl Lent {
+    pub(super) fn new(held: Held) -> Self {
+        Self { held, is_ending: false }
+    }
+}
 
 /// Whose journal this is.
 #[derive(Clone, Copy)]
@@ -191,18 +204,18 @@ pub(super) fn owner_of(row: &Row, at: usize) -> Result<Owner, deadpool_postgres:
     Ok(Owner::new(row.try_get::<_, String>(at)?, pid, timestamp(row.try_get(at + 2)?)))
 }
 
-/// Who drives a run that was taken over.
-pub(super) async fn new_owner(client: &Client, us: Us<'_>, run: i64) -> Result<Option<Owner>, Fault> {
+/// Who drives a run that was taken over, and whether we are named though we do not.
+pub(super) async fn new_owner(client: &Client, us: Us<'_>, run: i64) -> Result<(Option<Owner>, bool), Fault> {
     let statement = client
         .prepare_cached(
             "SELECT owner.host, owner.pid, owner.since, owner.key FROM run JOIN owner ON owner.key = run.owner
             WHERE run.key = $1",
         )
         .await?;
-    let Some(row) = client.query_opt(&statement, &[&run]).await? else { return Ok(None) };
+    let Some(row) = client.query_opt(&statement, &[&run]).await? else { return Ok((None, false)) };
     // A lease that was ended while our session was lost leaves us named.
     let is_left = row.try_get::<_, i64>(3)? == us.key && !us.drives(run);
-    Ok((!is_left).then(|| owner_of(&row, 0)).transpose()?)
+    Ok(((!is_left).then(|| owner_of(&row, 0)).transpose()?, is_left))
 }
 
 /// Makes the run hold these names and no others.
@@ -277,18 +290,38 @@ async fn forget(transaction: &Transaction<'_>, owner: i64) -> Result<(), Fault> 
     Ok(())
 }
 
-/// Ends a lease, where it still holds. A run that has no event was never there.
-pub(super) async fn give_back(client: &mut Client, lease: &Lease, last_seq: u64) -> Result<(), Fault> {
+/// Ends a lease, and says whether it still held.
+pub(super) async fn give_back(client: &mut Client, lease: &Lease, last_seq: u64) -> Result<bool, Fault> {
     let (key, epoch) = (lease.key, signed(lease.epoch));
     let transaction = client.transaction().await?;
     let statement = "UPDATE run SET owner = NULL, last_seq = greatest(last_seq, $3) WHERE key = $1 AND epoch = $2";
-    if transaction.execute(statement, &[&key, &epoch, &signed(last_seq)]).await? == 1 {
-        transaction.execute("DELETE FROM exclusive WHERE run = $1", &[&key]).await?;
-        let statement =
-            "DELETE FROM run WHERE key = $1 AND last_seq = 0 AND NOT EXISTS (SELECT FROM record WHERE run = $1)";
-        transaction.execute(statement, &[&key]).await?;
+    let is_held = transaction.execute(statement, &[&key, &epoch, &signed(last_seq)]).await? == 1;
+    if is_held {
+        clear(&transaction, key).await?;
     }
     transaction.commit().await?;
+    Ok(is_held)
+}
+
+/// Lets go of a run that names us though we do not drive it: nobody else could have it as long as we live. Its claim came
+/// through and only the answer was lost, or its lease was ended by others while our session was lost.
+pub(super) async fn let_go(client: &mut Client, us: Us<'_>, run: &RunId) -> Result<(), Fault> {
+    let transaction = client.transaction().await?;
+    let found = find(&transaction, run).await?;
+    let Some(found) = found.filter(|found| found.owner == Some(us.key) && !us.drives(found.key)) else { return Ok(()) };
+    let statement = "UPDATE run SET owner = NULL, epoch = epoch + 1 WHERE key = $1";
+    transaction.execute(statement, &[&found.key]).await?;
+    clear(&transaction, found.key).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Frees the names of a run that nobody drives any more. One that has no event was never there.
+async fn clear(transaction: &Transaction<'_>, run: i64) -> Result<(), Fault> {
+    transaction.execute("DELETE FROM exclusive WHERE run = $1", &[&run]).await?;
+    let statement =
+        "DELETE FROM run WHERE key = $1 AND last_seq = 0 AND NOT EXISTS (SELECT FROM record WHERE run = $1)";
+    transaction.execute(statement, &[&run]).await?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::tokio_postgres::config::{Config, Host, SslMode};
 use deadpool_postgres::tokio_postgres::{Client, Error, NoTls};
-use deadpool_postgres::{ConfigConnectImpl, Connect, Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{ConfigConnectImpl, Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::task::JoinHandle;
 
 use super::PostgresOptions;
@@ -16,6 +16,9 @@ use crate::journal::JournalError;
 
 /// A connection that nothing passes over any more is noticed after about so long, by both sides.
 const QUIET: Duration = Duration::from_secs(30);
+
+/// A host that does not answer is given up after so long.
+const CONNECTING: Duration = Duration::from_secs(10);
 
 /// What every session is told first. Plans are made while tables are small and are used for long, so none may read a
 /// table as a whole where an index has what is asked for. A session that is quiet for long keeps what it owns, whatever
@@ -56,7 +59,7 @@ impl Target {
             // The text of the error may have the password in it; its source only says what is wrong.
             Err(error) => return fail("name it as in postgres://user@host/database", Box::new(error)),
         };
-        config.get_connect_timeout().is_none().then(|| config.connect_timeout(Duration::from_secs(10)));
+        config.get_connect_timeout().is_none().then(|| config.connect_timeout(CONNECTING));
         config.get_tcp_user_timeout().is_none().then(|| config.tcp_user_timeout(QUIET));
         if config.get_keepalives_interval().is_none() {
             config.keepalives_idle(QUIET).keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
@@ -94,8 +97,16 @@ impl Target {
         Pool::builder(manager)
             .max_size(size)
             .queue_mode(deadpool_postgres::QueueMode::Lifo)
+            .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| unusable(&self.name, "a fault of this crate", Box::new(error)))
+    }
+
+    /// How long the hosts may take to be tried, one after another.
+    pub(super) fn connecting(&self) -> Duration {
+        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len()).max(1);
+        let each = self.config.get_connect_timeout().copied().unwrap_or(CONNECTING);
+        each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX))
     }
 
     /// A connection, and the task that ends with it.

@@ -51,7 +51,7 @@ impl From<PoolError> for Fault {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Store(error.into()),
-            // The pool is closed with the journal, and has no time-outs and hooks that could fail.
+            // The pool is closed with the journal, and has no hooks that could fail.
             _ => Self::Alone(JournalError::Closed),
         }
     }
@@ -178,6 +178,7 @@ fn advice(code: &SqlState) -> &'static str {
         "25006" => "the server only reads, as a standby does; name one that may be written to",
         "53300" => "the server has no connections left; raise its max_connections, or stop what holds them",
         "53100" => "the server's disk is full",
+        "55P03" => "another session holds a lock on some of it for long: pg_stat_activity and pg_locks tell which",
         "57P03" => "the server is starting or stopping; try again",
         "22021" | "22P05" => "the database has to be of the encoding UTF8",
         _ => "see what the server says",

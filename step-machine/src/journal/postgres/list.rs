@@ -8,6 +8,7 @@ use deadpool_postgres::tokio_postgres::types::ToSql;
 
 use super::claims::owner_of;
 use super::error::Fault;
+use super::server::Try;
 use super::values::json;
 use crate::journal::columns::Columns;
 use crate::journal::{RunQuery, RunSummary};
@@ -25,10 +26,10 @@ const SELECT: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.
     LEFT JOIN owner ON owner.key = run.owner
     WHERE (run.workflow IS NOT NULL OR last.at IS NOT NULL)";
 
-pub(super) async fn list(client: &Client, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
+pub(super) async fn list(client: &Client, this: &Try, query: &RunQuery) -> Result<Vec<RunSummary>, Fault> {
     let (text, values) = statement(query);
-    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-    let rows = client.query(&text, &values).await?;
+    let values = values.iter().map(|value| &**value as &(dyn ToSql + Sync));
+    let rows = this.rows(client.query_raw(&text, values).await?).await?;
     Ok(rows.iter().map(summary).collect())
 }
 

@@ -4,6 +4,7 @@ use deadpool_postgres::tokio_postgres::{self, IsolationLevel};
 use deadpool_postgres::{Client, Transaction};
 
 use super::error::Fault;
+use super::server::Try;
 use super::values::unsigned;
 use crate::event::Event;
 use crate::journal::error::damaged;
@@ -14,7 +15,7 @@ use crate::run_id::RunId;
 const PAGE: i64 = 256;
 
 /// All events of a run; none where it is not there.
-pub(super) async fn load(client: &mut Client, run: &RunId) -> Result<Vec<Event>, Fault> {
+pub(super) async fn load(client: &mut Client, this: &Try, run: &RunId) -> Result<Vec<Event>, Fault> {
     // All that is read is of one moment.
     let transaction =
         client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?;
@@ -22,7 +23,7 @@ pub(super) async fn load(client: &mut Client, run: &RunId) -> Result<Vec<Event>,
     let Some(found) = transaction.query_opt(&statement, &[&run.to_string()]).await? else { return Ok(Vec::new()) };
     let last_seq = unsigned(found.try_get(1)?);
     let mut events = Vec::new();
-    while add_page(&transaction, run, found.try_get(0)?, &mut events).await? {}
+    while add_page(&transaction, this, run, found.try_get(0)?, &mut events).await? {}
     transaction.commit().await?;
     if events.last().map_or(0, |event| event.seq) < last_seq {
         return Err(Fault::Alone(damaged(run, format!("event {last_seq} is missing"))));
@@ -33,6 +34,7 @@ pub(super) async fn load(client: &mut Client, run: &RunId) -> Result<Vec<Event>,
 /// Whether there are more.
 async fn add_page(
     transaction: &Transaction<'_>,
+    this: &Try,
     run: &RunId,
     key: i64,
     events: &mut Vec<Event>,
@@ -44,7 +46,7 @@ async fn add_page(
         )
         .await?;
     let after = super::values::signed(events.last().map_or(0, |event| event.seq));
-    let rows = transaction.query(&statement, &[&key, &after, &PAGE]).await?;
+    let rows = this.rows(transaction.query_raw(&statement, [key, after, PAGE]).await?).await?;
     for row in &rows {
         let (record, checksum) = record_of(row, 0)?;
         record.decode(run, checksum, events)?;

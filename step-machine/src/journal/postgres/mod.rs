@@ -28,11 +28,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
 
 pub use options::PostgresOptions;
 
 use self::connect::Target;
-use self::error::{Fault, unusable};
+use self::error::{Fault, Trouble, unusable};
 use self::queue::{Job, Queue};
 use self::reader::Reads;
 use self::server::Server;
@@ -46,6 +47,9 @@ use crate::sync::lock;
 
 /// So many runs are read at once.
 const READERS: usize = 4;
+
+/// The tables are made within so long.
+const MAKING: Duration = Duration::from_secs(60);
 
 /// A journal in a PostgreSQL database, which many processes on many machines may use at once.
 ///
@@ -184,10 +188,11 @@ async fn serve(target: Target, patience: Duration, writers: usize, answer: Answe
 
 /// Makes the tables, and the connections of those who write and those who read.
 async fn open(target: &Target, patience: Duration, writers: usize) -> Result<[Server; 2], JournalError> {
-    let pool = target.pool(writers)?;
-    let mut client = pool.get().await.map_err(|error| Fault::from(error).of_all(&target.name))?;
-    migrate::migrate(target, &mut client).await?;
-    Ok([Server { pool, patience }, Server { pool: target.pool(READERS)?, patience }])
+    let [for_writers, for_readers] = [Server::new(target, writers, patience)?, Server::new(target, READERS, patience)?];
+    let mut client = for_writers.impatient().client().await.map_err(|fault| fault.of_all(&target.name))?;
+    let silent = |_| Err(Fault::Store(Trouble::Silent(MAKING)).of_all(&target.name));
+    timeout(MAKING, migrate::migrate(target, &mut client)).await.unwrap_or_else(silent)?;
+    Ok([for_writers, for_readers])
 }
 
 impl Inner {

@@ -46,7 +46,8 @@ impl PostgresOptions {
 
     /// How long a server that went away is waited for: 30 s by default. Runs stand still meanwhile and go on when it is
     /// back; after that they stop with [`JournalError::Write`](crate::JournalError::Write), and can be resumed later. With
-    /// [`Duration::ZERO`] they stop at once. Opening the journal never waits.
+    /// [`Duration::ZERO`] they stop at once. A server that says nothing has gone away after 10 s, or as much as the
+    /// patience up to 60 s. Opening the journal never waits.
     pub fn patience(mut self, span: Duration) -> Self {
         self.patience = span;
         self

@@ -1,13 +1,14 @@
 //! Removing runs that are over.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use deadpool_postgres::{Client, Transaction};
 
 use super::claims::is_free;
 use super::error::Fault;
 use super::load::record_of;
+use super::server::Try;
 use crate::time::timestamp;
 
 /// So many are removed in one transaction.
@@ -38,38 +39,53 @@ const LAST: &str = "SELECT run.key, run.id,
 /// So many rows are in memory at once.
 const PAGE: usize = 64;
 
+/// A server that looks through all runs is waited for so much longer.
+const LOOKING: Duration = Duration::from_secs(60);
+
+/// The events of so many are removed at once: that takes no time in which a server would seem to be gone.
+const PORTION: i64 = 10_000;
+
+/// Whoever holds a run for longer is told of.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '5s'";
+
 /// Removes some of the runs that are over since before then, of those behind the key `after`; gives how many, and behind
 /// which key there may be more.
-pub(super) async fn prune(client: &mut Client, before: SystemTime, after: i64) -> Result<(usize, Option<i64>), Fault> {
+pub(super) async fn prune(
+    client: &mut Client,
+    this: &Try,
+    before: SystemTime,
+    after: i64,
+) -> Result<(usize, Option<i64>), Fault> {
     // One later than any event would be out of the database's range.
     let before = timestamp(before);
     let transaction = client.transaction().await?;
+    transaction.batch_execute(LOCK_TIMEOUT).await?;
     let dead = dead(&transaction).await?;
+    this.allow(LOOKING);
     let mut families: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
     for row in transaction.query(FAMILIES, &[&before, &dead, &AT_ONCE, &after]).await? {
         families.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
     }
     let last = families.keys().next_back().copied().filter(|_| i64::try_from(families.len()) == Ok(AT_ONCE));
     let all: Vec<i64> = families.values().flatten().copied().collect();
+    this.hear();
     let locked = lock(&transaction, &all, &dead).await?;
     // Somebody may have claimed some of it just now.
     families.retain(|_, family| family.iter().all(|key| locked.contains(key)));
-    let unsure = unsure(&transaction, families.keys().copied().collect()).await?;
+    let unsure = unsure(&transaction, this, families.keys().copied().collect()).await?;
     families.retain(|root, _| !unsure.contains(root));
     let keys: Vec<i64> = families.values().flatten().copied().collect();
-    for statement in [
-        "DELETE FROM record WHERE run = ANY ($1)",
-        "DELETE FROM exclusive WHERE run = ANY ($1)",
-        "DELETE FROM run WHERE key = ANY ($1)",
-    ] {
+    remove_records(&transaction, this, &keys).await?;
+    for statement in ["DELETE FROM exclusive WHERE run = ANY ($1)", "DELETE FROM run WHERE key = ANY ($1)"] {
         transaction.execute(statement, &[&keys]).await?;
+        this.hear();
     }
     transaction.commit().await?;
     Ok((families.len(), last))
 }
 
 /// Those of the runs of which it is not sure how old they are: that stands in a row which is damaged.
-async fn unsure(transaction: &Transaction<'_>, runs: Vec<i64>) -> Result<HashSet<i64>, Fault> {
+async fn unsure(transaction: &Transaction<'_>, this: &Try, runs: Vec<i64>) -> Result<HashSet<i64>, Fault> {
     let mut unsure = HashSet::new();
     for runs in runs.chunks(PAGE) {
         for row in transaction.query(LAST, &[&runs]).await? {
@@ -78,6 +94,7 @@ async fn unsure(transaction: &Transaction<'_>, runs: Vec<i64>) -> Result<HashSet
                 unsure.insert(row.try_get(0)?);
             }
         }
+        this.hear();
     }
     Ok(unsure)
 }
@@ -94,9 +111,38 @@ async fn dead(transaction: &Transaction<'_>) -> Result<Vec<i64>, Fault> {
     Ok(dead)
 }
 
+/// Removes all rows of these runs, a portion after the other.
+async fn remove_records(transaction: &Transaction<'_>, this: &Try, runs: &[i64]) -> Result<(), Fault> {
+    let last = "SELECT key, (SELECT first_seq FROM record WHERE run = key ORDER BY first_seq DESC LIMIT 1)
+        FROM unnest($1::bigint[]) AS key";
+    let part = transaction.prepare_cached("DELETE FROM record WHERE run = $1 AND first_seq <= $2").await?;
+    let rest = transaction.prepare_cached("DELETE FROM record WHERE run = ANY ($1)").await?;
+    let (mut together, mut count) = (Vec::new(), 0);
+    for row in transaction.query(last, &[&runs]).await? {
+        let (run, mut left): (i64, i64) = (row.try_get(0)?, row.try_get::<_, Option<i64>>(1)?.unwrap_or(0));
+        let mut first = 0;
+        while left > PORTION {
+            (first, left) = (first + PORTION, left - PORTION);
+            transaction.execute(&part, &[&run, &first]).await?;
+            this.hear();
+        }
+        together.push(run);
+        count += left;
+        if count > PORTION {
+            transaction.execute(&rest, &[&together]).await?;
+            this.hear();
+            (together, count) = (Vec::new(), 0);
+        }
+    }
+    transaction.execute(&rest, &[&together]).await?;
+    this.hear();
+    Ok(())
+}
+
+/// Waits for whoever has some of it just now: that may be a removal that has failed here and goes on there.
 async fn lock(transaction: &Transaction<'_>, keys: &[i64], dead: &[i64]) -> Result<HashSet<i64>, Fault> {
     let statement = "SELECT key FROM run WHERE key = ANY ($1) AND (owner IS NULL OR owner = ANY ($2))
-        ORDER BY key FOR UPDATE SKIP LOCKED";
+        ORDER BY key FOR UPDATE";
     let rows = transaction.query(statement, &[&keys, &dead]).await?;
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }

@@ -99,6 +99,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.waiting).is_closed
+    }
+
     /// Takes nothing more; what waits is still done.
     pub(super) fn close(&self) {
         lock(&self.waiting).is_closed = true;

@@ -60,7 +60,7 @@ async fn answer(server: Server, name: Arc<str>, read: Read) {
     match read {
         Read::Load(run, answer) => answer.send(load_run(&server, &run).await),
         Read::List(query, answer) => {
-            let found = server.patiently(async |client, _| list(client, &query).await).await;
+            let found = server.patiently(async |client, this| list(client, this, &query).await).await;
             answer.send(found.map_err(|fault| fault.of_all(&name)));
         }
         Read::Claimed(lease, queue, answer) => match load_run(&server, &lease.run).await {
@@ -81,5 +81,5 @@ async fn load_run(server: &Server, run: &RunId) -> Result<Vec<Event>, JournalErr
     if run.to_string().contains('\0') {
         return Ok(Vec::new());
     }
-    server.patiently(async |client, _| load(client, run).await).await.map_err(|fault| fault.of_reading(run))
+    server.patiently(async |client, this| load(client, this, run).await).await.map_err(|fault| fault.of_reading(run))
 }

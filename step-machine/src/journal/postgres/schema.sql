@@ -69,7 +69,8 @@ CROSS JOIN LATERAL (
 LEFT JOIN owner ON owner.key = run.owner
 WHERE run.workflow IS NOT NULL;
 
--- A jsonb cannot have the character of number 0, which a line of output may well have.
+-- A jsonb cannot have the character of number 0, which a line of output may well have. A backslash that stands for itself
+-- is two of them, which are set aside meanwhile as a character that no JSON has.
 CREATE VIEW events AS
 SELECT
   run.id AS run, run.workflow, (each.value ->> 'seq')::bigint AS seq, (each.value ->> 'at')::timestamptz AS at,
@@ -77,7 +78,9 @@ SELECT
   each.value ->> 'step' AS step, each.value AS body
 FROM run
 JOIN record ON record.run = run.key
-CROSS JOIN LATERAL jsonb_array_elements(replace(record.body, '\u0000', '\ufffd')::jsonb) AS each (value);
+CROSS JOIN LATERAL jsonb_array_elements(
+  replace(replace(replace(record.body, '\\', chr(1)), '\u0000', '\ufffd'), chr(1), '\\')::jsonb
+) AS each (value);
 
 -- The steps that began or were skipped, each as its last event left it.
 CREATE VIEW steps AS

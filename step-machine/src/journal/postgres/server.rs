@@ -1,11 +1,17 @@
 //! Asking the server, and waiting for it where it went away.
 
+use std::cell::Cell;
+use std::pin::pin;
 use std::time::Duration;
 
-use deadpool_postgres::{Client, Object, Pool};
-use tokio::time::{Instant, sleep, timeout};
+use deadpool_postgres::tokio_postgres::{self, Row, RowStream};
+use deadpool_postgres::{Client, Object, Pool, PoolError, Timeouts};
+use futures_core::Stream;
+use tokio::time::{Instant, sleep, timeout_at};
 
+use super::connect::Target;
 use super::error::{Fault, Trouble};
+use crate::journal::JournalError;
 
 /// The pauses between two tries.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -17,21 +23,37 @@ const COLLISIONS: u32 = 10;
 /// The connections of one kind of work.
 #[derive(Clone)]
 pub(super) struct Server {
-    pub(super) pool: Pool,
+    pool: Pool,
     pub(super) patience: Duration,
+    /// How long a connection may take to be made where nobody says anything.
+    connecting: Duration,
 }
 
 impl Server {
-    /// The same where a second try is not worth waiting for.
-    pub(super) fn impatient(&self) -> Self {
-        Self { pool: self.pool.clone(), patience: Duration::ZERO }
+    pub(super) fn new(target: &Target, connections: usize, patience: Duration) -> Result<Self, JournalError> {
+        Ok(Self { pool: target.pool(connections)?, patience, connecting: target.connecting() })
     }
 
-    /// Does `work`, again and again while the server is away, as long as the patience lasts. It is told whether it was
-    /// tried before: then it may have been done, and only the answer was lost.
+    /// The same where a second try is not worth waiting for.
+    pub(super) fn impatient(&self) -> Self {
+        Self { patience: Duration::ZERO, ..self.clone() }
+    }
+
+    /// A connection, as soon as one is free.
+    pub(super) async fn client(&self) -> Result<Client, Fault> {
+        // To wait for others here is no silence of the server.
+        let longest = longest_answer(self.patience).max(self.connecting);
+        let timeouts = Timeouts { wait: None, create: Some(longest), recycle: None };
+        match self.pool.timeout_get(&timeouts).await {
+            Err(PoolError::Timeout(_)) => Err(Fault::Store(Trouble::Silent(longest))),
+            client => Ok(client?),
+        }
+    }
+
+    /// Does `work`, again and again while the server is away, as long as the patience lasts.
     pub(super) async fn patiently<T>(
         &self,
-        work: impl AsyncFn(&mut Client, bool) -> Result<T, Fault>,
+        work: impl AsyncFn(&mut Client, &Try) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut pauses = Pauses::new(self.patience);
         let mut is_again = false;
@@ -57,17 +79,62 @@ impl Server {
 
     async fn once<T>(
         &self,
-        work: &impl AsyncFn(&mut Client, bool) -> Result<T, Fault>,
+        work: &impl AsyncFn(&mut Client, &Try) -> Result<T, Fault>,
         is_again: bool,
     ) -> Result<T, Fault> {
-        let mut client = self.pool.get().await?;
+        let mut client = self.client().await?;
         let longest = longest_answer(self.patience);
-        let done = timeout(longest, work(&mut client, is_again)).await;
-        done.unwrap_or_else(|_| {
+        let this = Try { is_again, heard: Cell::new(Instant::now()) };
+        let done = this.unless_silent(longest, work(&mut client, &this)).await;
+        done.unwrap_or_else(|| {
             // Nobody knows what it is still at.
             drop(Object::take(client));
             Err(Fault::Store(Trouble::Silent(longest)))
         })
+    }
+}
+
+/// One try at something.
+pub(super) struct Try {
+    /// It was tried before: then it may have been done, and only the answer was lost.
+    pub(super) is_again: bool,
+    heard: Cell<Instant>,
+}
+
+impl Try {
+    /// The server said something: from now on it may be silent again for as long as any answer may take.
+    pub(super) fn hear(&self) {
+        self.heard.set(Instant::now());
+    }
+
+    /// What comes next may take so much longer.
+    pub(super) fn allow(&self, span: Duration) {
+        self.heard.set(Instant::now() + span);
+    }
+
+    /// The rows of an answer, which may come slowly.
+    pub(super) async fn rows(&self, answer: RowStream) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let mut answer = pin!(answer);
+        let mut rows = Vec::new();
+        while let Some(row) = std::future::poll_fn(|cx| answer.as_mut().poll_next(cx)).await {
+            self.hear();
+            rows.push(row?);
+        }
+        self.hear();
+        Ok(rows)
+    }
+
+    /// What `work` ends with; `None` where the server said nothing for so long.
+    async fn unless_silent<T>(&self, longest: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            let heard = self.heard.get();
+            match timeout_at(heard + longest, work.as_mut()).await {
+                Ok(done) => return Some(done),
+                Err(_) if self.heard.get() > heard => {}
+                Err(_) => return None,
+            }
+        }
     }
 }
 
@@ -108,6 +175,23 @@ impl Pauses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_something_now_and_then_is_waited_for() {
+        let this = Try { is_again: false, heard: Cell::new(Instant::now()) };
+        let slow = async {
+            for _ in 0..20 {
+                sleep(9 * SECOND).await;
+                this.hear();
+            }
+        };
+        assert_eq!(this.unless_silent(10 * SECOND, slow).await, Some(()));
+        let begun = Instant::now();
+        assert_eq!(this.unless_silent(10 * SECOND, sleep(11 * SECOND)).await, None);
+        assert_eq!(begun.elapsed(), 10 * SECOND);
+    }
 
     /// How long each pause took, in milliseconds.
     async fn all_of(mut pauses: Pauses) -> Vec<u128> {

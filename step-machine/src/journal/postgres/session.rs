@@ -25,9 +25,9 @@ const FORGET_THE_DEAD: &str = "DELETE FROM owner WHERE key IN (
     ) AS idle
     WHERE pg_try_advisory_xact_lock_shared(key))";
 
-/// Ends the session that this journal had before, where the server has not noticed yet that its connection is gone.
+/// Ends the sessions that this journal had before, also one that still waits for the lock, where the server has not noticed yet that its connection is gone.
 const END_THE_FORMER: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks
-    WHERE pid = $2 AND locktype = 'advisory' AND objsubid = 1 AND mode = 'ExclusiveLock'
+    WHERE pid = ANY ($2) AND locktype = 'advisory' AND objsubid = 1 AND mode = 'ExclusiveLock'
     AND ((classid::bigint << 32) | objid::bigint) = $1";
 
 pub(super) struct Session {
@@ -40,8 +40,8 @@ pub(super) struct Session {
     /// Somebody waits for it, so it is tried again at once.
     wanted: Notify,
     client: RefCell<Option<Rc<Client>>>,
-    /// The process of the server that served the last session.
-    served_by: Cell<Option<i32>>,
+    /// The processes of the server that served, or may still serve, former sessions and this one.
+    served_by: RefCell<Vec<i32>>,
 }
 
 #[derive(Clone)]
@@ -62,7 +62,7 @@ impl Session {
             state: watch::channel(State::Lost(None)).0,
             wanted: Notify::new(),
             client: RefCell::new(None),
-            served_by: Cell::new(None),
+            served_by: RefCell::default(),
         })
     }
 
@@ -90,8 +90,12 @@ impl Session {
         }
     }
 
+    pub(super) fn is_held(&self) -> bool {
+        matches!(*self.state.borrow(), State::Held)
+    }
+
     async fn changed(&self, state: &mut watch::Receiver<State>, patience: Duration) -> Result<(), Fault> {
-        let longest = longest_answer(patience);
+        let longest = longest_answer(patience).max(self.target.connecting());
         match timeout(longest, state.changed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Fault::Alone(JournalError::Closed)),
@@ -121,20 +125,23 @@ impl Session {
     }
 
     async fn take(&self) -> Result<JoinHandle<()>, Trouble> {
-        let longest = longest_answer(Duration::ZERO);
+        let longest = longest_answer(Duration::ZERO).max(self.target.connecting());
         let taken = timeout(longest, self.try_to_take()).await;
         taken.unwrap_or(Err(Trouble::Silent(longest)))
     }
 
     async fn try_to_take(&self) -> Result<JoinHandle<()>, Trouble> {
         let (client, connection) = self.target.connect().await?;
-        if let Some(former) = self.served_by.take() {
+        let former = self.served_by.borrow().clone();
+        if !former.is_empty() {
             client.execute(END_THE_FORMER, &[&self.key, &former]).await?;
+            // Not before it is done: else it would never be.
+            self.served_by.borrow_mut().clear();
         }
         let served_by = client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+        self.served_by.borrow_mut().push(served_by);
         // Somebody may be looking just now whether this one lives.
         client.execute("SELECT pg_advisory_lock($1)", &[&self.key]).await?;
-        self.served_by.set(Some(served_by));
         let Owner { host, pid, since } = &self.owner;
         let statement = "INSERT INTO owner (key, host, pid, since) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         client.execute(statement, &[&self.key, host, &i64::from(*pid), since]).await?;

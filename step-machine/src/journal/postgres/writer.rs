@@ -1,27 +1,28 @@
 //! The one who writes: all that waits together, then all answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use deadpool_postgres::Client;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::append::{Group, Part, append};
-use super::claims::{self, Granted, Leases, Us};
+use super::claims::{self, Granted, Leases, Lent, Us};
 use super::error::{Fault, Trouble};
 use super::prune::prune;
 use super::queue::{Closing, Job, Queue};
 use super::reader::Reads;
-use super::server::Server;
+use super::server::{Server, Try};
 use super::session::Session;
 use super::values::exact;
 use crate::journal::appended::Appended;
-use crate::journal::held::Held;
 use crate::journal::{Answer, Claim, Claimed, JournalError, Lease};
 use crate::run_id::RunId;
 
-/// Leases that could not be given back are tried again so often.
+/// What could not be cleared up is tried again so often.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
@@ -34,8 +35,15 @@ pub(super) struct Writer {
     /// What is to be written of this group.
     group: Group,
     claims: Vec<(Claim, Answer<Claimed>)>,
-    /// Leases that were given back while the server was away.
-    unreleased: Vec<Lease>,
+    /// What could not be cleared up while the server was away.
+    late: VecDeque<Late>,
+}
+
+enum Late {
+    /// With its last event; answered after the first try.
+    GiveBack(Lease, u64, Option<Answer<()>>),
+    /// Of a run that may name us though we do not drive it.
+    LetGo(RunId),
 }
 
 impl Writer {
@@ -56,7 +64,7 @@ impl Writer {
             leases,
             group: Group::default(),
             claims: Vec::new(),
-            unreleased: Vec::new(),
+            late: VecDeque::new(),
         }
     }
 
@@ -65,7 +73,7 @@ impl Writer {
         let queue = self.queue.clone();
         let _closing = Closing(&queue);
         loop {
-            let jobs = if self.unreleased.is_empty() {
+            let jobs = if self.late.is_empty() {
                 queue.next().await
             } else {
                 timeout(AGAIN, queue.next()).await.unwrap_or_else(|_| Some(Vec::new()))
@@ -75,7 +83,7 @@ impl Writer {
                 self.take(job).await;
             }
             self.flush().await;
-            self.give_back_late().await;
+            self.clear_up().await;
         }
     }
 
@@ -88,8 +96,7 @@ impl Writer {
             }
             Job::Release(lease, answer) => {
                 self.flush_what_has(&lease.run).await;
-                let done = self.release(&lease).await;
-                answer.send(done.map_err(|fault| fault.of_writing(&lease.run)));
+                self.release(lease, answer).await;
             }
             Job::Abandon(run, why, answer) => {
                 self.flush_what_has(&run).await;
@@ -108,14 +115,18 @@ impl Writer {
         Us { key: self.session.key, leases: &self.leases }
     }
 
-    /// Does something with what is known of a lease; `None` where it does not hold.
-    fn with<T>(&self, lease: &Lease, work: impl FnOnce(&mut Held) -> T) -> Option<T> {
-        self.leases.borrow_mut().get_mut(&lease.key).filter(|held| held.epoch == lease.epoch).map(work)
+    /// Does something with a lease; `None` where it does not hold, or takes nothing more.
+    fn with<T>(&self, lease: &Lease, work: impl FnOnce(&mut Lent) -> T) -> Option<T> {
+        let mut leases = self.leases.borrow_mut();
+        leases.get_mut(&lease.key).filter(|lent| lent.held.epoch == lease.epoch && !lent.is_ending).map(work)
     }
 
-    fn end(&self, lease: &Lease) -> Option<Held> {
-        self.with(lease, |_| ())?;
-        self.leases.borrow_mut().remove(&lease.key)
+    /// A lease is over, and the database has it so: before that, who asks here for the run or for a name of it would have it.
+    fn end(&self, lease: &Lease) {
+        let mut leases = self.leases.borrow_mut();
+        if leases.get(&lease.key).is_some_and(|lent| lent.held.epoch == lease.epoch) {
+            leases.remove(&lease.key);
+        }
     }
 
     /// What is asked for of one run is done in that order.
@@ -131,9 +142,28 @@ impl Writer {
             self.write(parts).await;
         }
         let claims = std::mem::take(&mut self.claims);
-        if !claims.is_empty() {
-            self.claim(claims).await;
+        if claims.is_empty() {
+            return;
         }
+        if self.session.is_held() || self.queue.is_closed() {
+            self.claim(claims).await;
+        } else {
+            self.claim_later(claims);
+        }
+    }
+
+    /// Waits for the session, and asks again then; other runs go on meanwhile.
+    fn claim_later(&self, claims: Vec<(Claim, Answer<Claimed>)>) {
+        let (session, queue, patience) = (self.session.clone(), self.queue.clone(), self.server.patience);
+        spawn_local(async move {
+            let held = session.held(patience).await;
+            for (claim, answer) in claims {
+                match &held {
+                    Ok(()) => queue.push_from_within(Job::Claim(claim, answer)),
+                    Err(fault) => answer.send(Err(fault.again().of_writing(&claim.run))),
+                }
+            }
+        });
     }
 
     /// Puts an append with what else this group has.
@@ -142,7 +172,7 @@ impl Writer {
             self.flush().await;
         }
         let lease = append.lease.clone();
-        let Some(checked) = self.with(&lease, |held| held.check(&mut append)) else {
+        let Some(checked) = self.with(&lease, |lent| lent.held.check(&mut append)) else {
             // Whatever this group has of the run comes first.
             self.flush_what_has(&lease.run).await;
             return answer.send(Err(self.taken_over(&lease).await));
@@ -150,18 +180,17 @@ impl Writer {
         if let Err(error) = checked {
             return answer.send(Err(error));
         }
-        let is_released = append.release;
-        let row = self.with(&lease, |held| held.put_down(append));
-        if is_released {
-            self.end(&lease);
-        }
+        let row = self.with(&lease, |lent| {
+            lent.is_ending = append.release;
+            lent.held.put_down(append)
+        });
         if let Some(row) = row {
             self.group.put(lease, row, answer);
         }
     }
 
     async fn write(&mut self, parts: Vec<Part>) {
-        match self.server.patiently(async |client, is_again| append(client, &parts, is_again).await).await {
+        match self.server.patiently(async |client, this| append(client, &parts, this.is_again).await).await {
             Ok(held) => self.answer(parts, &held).await,
             Err(Fault::Store(trouble)) if trouble.is_of_one() && parts.len() > 1 => {
                 for part in parts {
@@ -173,7 +202,11 @@ impl Writer {
     }
 
     async fn answer(&mut self, parts: Vec<Part>, held: &HashSet<i64>) {
-        for Part { lease, answers, .. } in parts {
+        for part in parts {
+            if part.releases() {
+                self.end(&part.lease);
+            }
+            let Part { lease, answers, .. } = part;
             let is_held = held.contains(&lease.key);
             for answer in answers {
                 answer.send(if is_held { Ok(()) } else { Err(self.taken_over(&lease).await) });
@@ -184,11 +217,12 @@ impl Writer {
     /// None of their leases may go on.
     fn fail(&mut self, parts: Vec<Part>, fault: Fault) {
         for part in parts {
-            if part.releases() {
-                self.unreleased.push(part.lease.clone());
-            }
             let why = fault.again().of_writing(&part.lease.run);
-            self.with(&part.lease, |held| held.fail(&why));
+            self.with(&part.lease, |lent| lent.held.fail(&why));
+            if part.releases() {
+                self.end(&part.lease);
+                self.late.push_back(Late::GiveBack(part.lease.clone(), 0, None));
+            }
             for answer in part.answers {
                 answer.send(Err(fault.again().of_writing(&part.lease.run)));
             }
@@ -201,7 +235,16 @@ impl Writer {
         let (us, key) = (self.us(), lease.key);
         let asked = self.server.impatient().patiently(async |client, _| claims::new_owner(client, us, key).await).await;
         // Who it is matters less than that it is so.
-        JournalError::TakenOver { run: lease.run.clone(), owner: asked.ok().flatten() }
+        let is_away = asked.is_err();
+        let (owner, is_left) = asked.unwrap_or((None, true));
+        if is_left {
+            self.let_go_of(&lease.run);
+        }
+        if is_left && !is_away {
+            // Whoever hears that it is lost may tell others, who then get it.
+            self.clear_up().await;
+        }
+        JournalError::TakenOver { run: lease.run.clone(), owner }
     }
 
     async fn claim(&mut self, claims: Vec<(Claim, Answer<Claimed>)>) {
@@ -220,7 +263,13 @@ impl Writer {
             };
             match granted {
                 Ok(granted) => self.grant(granted, answer),
-                Err(fault) => answer.send(Err(fault.of_writing(&claim.run))),
+                Err(fault) => {
+                    // It may have come through, and only the answer was lost.
+                    if matches!(&fault, Fault::Store(trouble) if trouble.is_away()) {
+                        self.let_go_of(&claim.run);
+                    }
+                    answer.send(Err(fault.of_writing(&claim.run)));
+                }
             }
         }
     }
@@ -247,7 +296,7 @@ impl Writer {
     fn grant(&mut self, granted: Granted, answer: Answer<Claimed>) {
         let Granted { lease, held } = granted;
         let has_events = held.last_seq > 0;
-        self.leases.borrow_mut().insert(lease.key, held);
+        self.leases.borrow_mut().insert(lease.key, Lent::new(held));
         if has_events {
             self.reads.load_claimed(lease, self.queue.clone(), answer);
         } else {
@@ -255,31 +304,92 @@ impl Writer {
         }
     }
 
-    async fn release(&mut self, lease: &Lease) -> Result<(), Fault> {
-        // What an append that failed would have added is not there.
-        let last_seq = self.end(lease).filter(|held| held.failure.is_none()).map_or(0, |held| held.last_seq);
-        let done = self.server.patiently(async |client, _| claims::give_back(client, lease, last_seq).await).await;
-        if done.is_err() {
-            self.unreleased.push(lease.clone());
+    async fn release(&mut self, lease: Lease, answer: Answer<()>) {
+        let ending = self.with(&lease, |lent| {
+            lent.is_ending = true;
+            (lent.held.last_seq, lent.held.failure.is_some())
+        });
+        let (last_seq, has_failed) = ending.unwrap_or_default();
+        // The server was just waited for, and where it is still away many are given back one after another.
+        if has_failed || !self.late.is_empty() {
+            self.end(&lease);
+            // What an append that failed would have added is not there.
+            let last_seq = if has_failed { 0 } else { last_seq };
+            return self.late.push_back(Late::GiveBack(lease, last_seq, Some(answer)));
         }
-        done
+        let done = self.server.patiently(async |client, _| claims::give_back(client, &lease, last_seq).await).await;
+        self.end(&lease);
+        match done {
+            Ok(is_held) => {
+                if !is_held {
+                    self.let_go_of(&lease.run);
+                    self.clear_up().await;
+                }
+                answer.send(Ok(()));
+            }
+            Err(fault) => {
+                answer.send(Err(fault.of_writing(&lease.run)));
+                self.late.push_back(Late::GiveBack(lease, last_seq, None));
+            }
+        }
     }
 
-    async fn give_back_late(&mut self) {
+    fn let_go_of(&mut self, run: &RunId) {
+        if !self.late.iter().any(|late| matches!(late, Late::LetGo(other) if other == run)) {
+            self.late.push_back(Late::LetGo(run.clone()));
+        }
+    }
+
+    async fn clear_up(&mut self) {
         let server = self.server.impatient();
-        while let Some(lease) = self.unreleased.last().cloned() {
-            // A run that was claimed from here again has another lease.
-            if server.patiently(async |client, _| claims::give_back(client, &lease, 0).await).await.is_err() {
-                return;
+        while let Some(late) = self.late.pop_front() {
+            let done = match &late {
+                // A run that was claimed from here again has another lease.
+                Late::GiveBack(lease, last_seq, _) => {
+                    let give_back =
+                        async |client: &mut Client, _: &Try| claims::give_back(client, lease, *last_seq).await;
+                    let done = server.patiently(give_back).await;
+                    done.map(|is_held| (!is_held).then(|| lease.run.clone()))
+                }
+                Late::LetGo(run) => {
+                    let us = self.us();
+                    let done = server.patiently(async |client, _| claims::let_go(client, us, run).await).await;
+                    done.map(|()| None)
+                }
+            };
+            match done {
+                Ok(left) => {
+                    if let Some(run) = left {
+                        self.let_go_of(&run);
+                    }
+                    if let Late::GiveBack(_, _, Some(answer)) = late {
+                        answer.send(Ok(()));
+                    }
+                }
+                Err(fault) => {
+                    self.late.push_back(late);
+                    return self.tell_those_who_wait(&fault);
+                }
             }
-            self.unreleased.pop();
+        }
+    }
+
+    /// Nobody waits for what is tried again.
+    fn tell_those_who_wait(&mut self, fault: &Fault) {
+        for late in &mut self.late {
+            if let Late::GiveBack(lease, _, answer) = late
+                && let Some(answer) = answer.take()
+            {
+                answer.send(Err(fault.again().of_writing(&lease.run)));
+            }
         }
     }
 
     async fn prune(&self, before: SystemTime) -> Result<usize, Fault> {
         let (mut removed, mut after) = (0, Some(0));
         while let Some(key) = after {
-            let (more, last) = self.server.patiently(async |client, _| prune(client, before, key).await).await?;
+            let (more, last) =
+                self.server.patiently(async |client, this| prune(client, this, before, key).await).await?;
             removed += more;
             after = last;
         }
