@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use step_machine::event::Kind;
 use step_machine::journal::{Append, Reply};
+use step_machine::time::ManualClock;
 use step_machine::{Cause, Journal, JournalError, MemoryJournal, StepContext, Workflow};
 
 use crate::support::{Trouble, as_in, give_way};
@@ -76,4 +78,19 @@ async fn the_failure_of_the_journal_does_not_hide_behind_that_of_a_step_beside_i
     let Some(JournalError::Write { source, .. }) = failure.journal_error() else { panic!("{failure:?}") };
     assert_eq!(source.to_string(), "the disk is full");
     assert!(failure.context().record().journal.as_ref().is_some_and(|told| told.contains("the disk is full")));
+}
+
+#[test]
+fn of_a_step_whose_end_is_not_kept_no_span_is_told() {
+    let (journal, clock) = (Refusing::default(), ManualClock::new());
+    let run = Pair::machine().id("web-42").journal(journal.clone()).clock(clock.clone()).begin().unwrap();
+    let failure = run.step(pair::Left, |_| {
+        clock.advance(Duration::from_secs(5));
+        journal.has_failed.store(true, Ordering::Release);
+        Ok::<(), Trouble>(())
+    });
+    let failure = failure.err().unwrap();
+    assert_eq!(failure.to_string(), "step 1/2 `left` of `pair` failed (journal)");
+    let story = format!("{:#}", failure.context());
+    assert!(story.contains("\n  > 1/2  Left   running, begun at 0.000 s\n"), "{story}");
 }
