@@ -124,6 +124,26 @@ pub enum KeepError {
         /// These.
         runs: Vec<String>,
     },
+    /// The run that is named is one of another workflow.
+    #[error("run {run} is one of `{found}`, not of `{workflow}`; go on with it by the program that began it")]
+    OtherWorkflow {
+        /// The run.
+        run: RunId,
+        /// Its workflow.
+        found: String,
+        /// The workflow that was to go on.
+        workflow: &'static str,
+    },
+    /// The run that is named works elsewhere.
+    #[error("run {run} works in {found}, not in {folder}; name that folder to go on with it")]
+    OtherFolder {
+        /// The run.
+        run: RunId,
+        /// Where it works.
+        found: String,
+        /// Where it was to go on.
+        folder: String,
+    },
     /// What the run that goes on works on cannot be read.
     #[error("run {run} does not say what it works on")]
     Input {
@@ -141,7 +161,9 @@ impl KeepError {
         if matches!(self, Self::NoServer) {
             return true;
         }
-        matches!(self, Self::NoPlace | Self::NoJournal | Self::NoLog | Self::Nothing { .. } | Self::Several { .. })
+        let is_place = matches!(self, Self::NoPlace | Self::NoJournal | Self::NoLog);
+        let is_other = matches!(self, Self::OtherWorkflow { .. } | Self::OtherFolder { .. });
+        is_place || is_other || matches!(self, Self::Nothing { .. } | Self::Several { .. })
     }
 }
 
@@ -207,7 +229,7 @@ impl Kept {
     /// The run that is asked for, or the one that there is to go on with.
     fn find(&self, journal: &dyn Journal, run: &str) -> Result<RunId, KeepError> {
         if !run.is_empty() {
-            return Ok(run.into());
+            return self.named(journal, run.into());
         }
         let runs = journal.list(&self.here()).wait()?;
         let open: Vec<&RunSummary> = runs.iter().filter(|run| run.status.can_resume()).collect();
@@ -226,6 +248,18 @@ impl Kept {
                 let runs = several.iter().map(|run| told(run)).collect();
                 Err(KeepError::Several { workflow: self.workflow, folder: self.folder.clone(), runs })
             }
+        }
+    }
+
+    /// The run of this id, unless it is a run of something else: what it did would be looked for in the wrong place.
+    fn named(&self, journal: &dyn Journal, run: RunId) -> Result<RunId, KeepError> {
+        let Some(found) = journal.list(&RunQuery::of(&run)).wait()?.pop() else { return Ok(run) };
+        if found.workflow != self.workflow {
+            return Err(KeepError::OtherWorkflow { run, found: found.workflow, workflow: self.workflow });
+        }
+        match found.labels.get(FOLDER).filter(|folder| **folder != self.folder) {
+            Some(found) => Err(KeepError::OtherFolder { run, found: found.clone(), folder: self.folder.clone() }),
+            None => Ok(run),
         }
     }
 
