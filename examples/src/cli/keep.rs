@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::de::DeserializeOwned;
 use step_machine::event::RunStatus;
 use step_machine::journal::{RunQuery, RunSummary};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{FailureContext, Journal, JournalError, MachineBuilder, MemoryJournal, RunId, RunState, Workflow};
 
-use super::complain;
 use super::crash::{Crash, Doomed};
 use super::metrics::MetricsError;
 use super::place::{Place, VARIABLE};
+use super::{complain, quoted};
 
 /// The journal, in the folder that a flow works in.
 const FILE: &str = "runs.db";
@@ -32,7 +33,7 @@ pub struct KeepArgs {
     #[arg(long, value_name = "FILE|URL", env = VARIABLE, hide_env_values = true)]
     journal: Option<Place>,
     /// The id of a new run; without one, a new id is made
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = NonEmptyStringValueParser::new())]
     id: Option<String>,
     /// Go on with a run that crashed, failed or was cancelled; without its id, with the only one there is
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", conflicts_with = "id")]
@@ -337,7 +338,8 @@ impl Kept {
 
 /// What a person types to go on with a run.
 pub(super) fn go_on(again: &str, run: &RunId) -> String {
-    again.replace("{run}", &run.to_string())
+    // The first: a folder may have it in its name.
+    again.replacen("{run}", &quoted(&run.to_string()), 1)
 }
 
 fn told(run: &RunSummary) -> String {

@@ -7,6 +7,7 @@ mod metrics;
 mod place;
 mod stalled;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -111,12 +112,22 @@ impl SiteArgs {
 /// What a person types to run an example, with an option that names a folder where that is not the usual one.
 pub fn command_line(example: &str, arguments: &str, folder: Option<(&str, &Path)>) -> String {
     let mut line = format!("cargo run --example {example}");
-    let folder = folder.map(|(option, folder)| format!(" {option} {}", folder.display())).unwrap_or_default();
+    let folder = folder.map(|(option, folder)| format!(" {option} {}", quoted(&folder.display().to_string())));
+    let folder = folder.unwrap_or_default();
     if !(arguments.is_empty() && folder.is_empty()) {
         line.push_str(" --");
     }
     let space = if arguments.is_empty() { "" } else { " " };
     format!("{line}{space}{arguments}{folder}")
+}
+
+/// A text as a shell takes it for one word.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "/:@._-,+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
 /// The options of a flow, whoever drives it.
