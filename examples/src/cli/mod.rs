@@ -275,9 +275,21 @@ pub fn no_run(error: &(dyn Error + 'static)) -> ExitCode {
 
 /// Says on standard error what is wrong, with everything behind it, and gives the exit code `code`.
 pub fn give_up(error: &dyn Error, code: u8) -> ExitCode {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    complain(&format!("error: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")));
+    complain(&format!("error: {}", chain(error)));
     ExitCode::from(code)
+}
+
+/// An error with everything behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
+        let cause = cause.to_string();
+        // Some end with the advice that was given before.
+        let known = cause.match_indices("; ").find(|(at, sign)| text.ends_with(&cause[at + sign.len()..]));
+        let new = known.map_or(&*cause, |(at, _)| &cause[..at]).to_owned();
+        text = format!("{text}: {new}");
+    }
+    text
 }
 
 /// A path as a person would type it.
