@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
@@ -15,6 +15,7 @@ use step_machine::{FailureContext, Journal, JournalError, MachineBuilder, Memory
 
 use super::crash::{Crash, Doomed};
 use super::metrics::MetricsError;
+use super::noting::Noting;
 use super::place::{Place, VARIABLE};
 use super::{complain, quoted};
 
@@ -70,6 +71,8 @@ pub struct Kept {
     folder: String,
     /// What a person types to go on with the run `{run}`.
     again: String,
+    /// Why the journal did not take what a run came to that a machine drives.
+    fault: Arc<Mutex<Option<String>>>,
 }
 
 /// Runs as their journal had them.
@@ -184,6 +187,7 @@ impl KeepArgs {
             workflow: work.workflow,
             folder: place.name_of(work.folder),
             again: self.again(work),
+            fault: Arc::default(),
             journal: self.journal(&place, work.folder)?,
         };
         if let Some(journal) = kept.journal.clone() {
@@ -224,7 +228,8 @@ impl Kept {
     /// Nothing is kept: for what only shows what would be done.
     pub fn nothing() -> Self {
         let (id, earlier, history, folder, again) = (None, None, History::new(), String::new(), String::new());
-        Self { journal: None, id, earlier, history, take_over: false, workflow: "", folder, again }
+        let fault = Arc::default();
+        Self { journal: None, id, earlier, history, take_over: false, workflow: "", folder, again, fault }
     }
 
     /// The run that is asked for, or the one that there is to go on with.
@@ -325,6 +330,11 @@ impl Kept {
         self.journal.as_ref().map_or(Ok(()), |journal| journal.abandon(run, why).wait()).map_err(Into::into)
     }
 
+    /// Why the journal did not take what a run came to that a machine drives, where it said so.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Says how a run that did not complete can go on, where it can.
     pub fn tell_how_to_go_on(&self, run: &RunId) {
         let Some(journal) = &self.journal else { return };
@@ -363,7 +373,7 @@ fn history(journal: &dyn Journal, run: &RunId) -> Result<History, KeepError> {
 
 /// What both builders are told in the same words.
 macro_rules! kept {
-    ($kept:expr, $builder:expr) => {{
+    ($kept:expr, $journal:expr, $builder:expr) => {{
         let (kept, builder) = ($kept, $builder.label(FOLDER, &*$kept.folder));
         let builder = match (&kept.earlier, &kept.id) {
             (Some(run), _) => builder.resume(run.clone()),
@@ -371,9 +381,9 @@ macro_rules! kept {
             (None, None) => builder,
         };
         let builder = if kept.take_over { builder.take_over() } else { builder };
-        match &kept.journal {
+        match $journal {
             // Who deploys often knows how long it takes.
-            Some(journal) => builder.journal(journal.clone()).estimate_from_history(),
+            Some(journal) => builder.journal(journal).estimate_from_history(),
             None => builder,
         }
     }};
@@ -382,12 +392,14 @@ macro_rules! kept {
 impl Kept {
     /// A machine whose run is kept, and goes on where one is to go on.
     pub fn machine<W: Workflow>(&self, machine: MachineBuilder<W>) -> MachineBuilder<W> {
-        kept!(self, machine)
+        let noting =
+            |journal: &Arc<dyn Journal>| Arc::new(Noting::new(journal.clone(), self.fault.clone())) as Arc<dyn Journal>;
+        kept!(self, self.journal.as_ref().map(noting), machine)
     }
 
     /// A runner whose run is kept, and goes on where one is to go on.
     pub fn runner<'h, W: Workflow, P: HandlerFor<W>>(&self, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
-        kept!(self, runner)
+        kept!(self, self.journal.clone(), runner)
     }
 }
 

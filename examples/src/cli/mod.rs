@@ -4,6 +4,7 @@ mod crash;
 mod driven;
 mod keep;
 mod metrics;
+mod noting;
 mod place;
 mod stalled;
 
