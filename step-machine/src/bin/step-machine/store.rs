@@ -42,13 +42,14 @@ impl Store {
 
     fn open(place: &Place, use_for: For) -> Result<Self, Trouble> {
         let name = place.journal.as_deref().filter(|name| !name.is_empty()).ok_or(Trouble::NoJournal)?;
+        let schema = place.schema.as_deref().filter(|schema| !schema.is_empty());
         if name.starts_with("postgres://") || name.starts_with("postgresql://") {
             if place.accept_damaged_log {
                 return Err(Trouble::Usage(
                     "`--accept-damaged-log` is for a file; a server sees to its log itself".to_owned(),
                 ));
             }
-            return Self::server(name, place.schema.as_deref());
+            return Self::server(name, schema);
         }
         if name.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
             // Not repeated: it may have a password in it.
@@ -56,7 +57,7 @@ impl Store {
                 "a journal is a file, or a database as in `postgres://user@host/database`".to_owned(),
             ));
         }
-        if place.schema.is_some() {
+        if schema.is_some() {
             return Err(Trouble::Usage(
                 "`--schema` is for a journal in PostgreSQL; leave it out for a file".to_owned(),
             ));
