@@ -127,14 +127,21 @@ fn causes(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut next = error.source();
     while let Some(cause) = next {
         let text = one_line(&cause.to_string());
+        let text = without_advice(&text, &last);
         // Some say in their own text what their source says.
-        if !last.contains(&text) && !text.contains(&last) {
+        if !last.contains(text) && !text.contains(&last) {
             write!(f, ": {text}")?;
         }
-        last = text;
+        last = text.to_owned();
         next = cause.source();
     }
     Ok(())
+}
+
+/// A cause without the advice at its end that was given before.
+fn without_advice<'a>(text: &'a str, before: &str) -> &'a str {
+    let advice = text.match_indices("; ").find(|(at, sign)| before.ends_with(&text[at + sign.len()..]));
+    advice.map_or(text, |(at, _)| &text[..at])
 }
 
 impl From<JournalError> for Trouble {
