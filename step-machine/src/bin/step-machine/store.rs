@@ -1,6 +1,7 @@
 //! The journal that is looked into.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
 use step_machine::event::Event;
 use step_machine::journal::{Finding, RunQuery, RunSummary};
@@ -63,10 +64,7 @@ impl Store {
             ));
         }
         let path = Path::new(name);
-        // To open one to write would make it.
-        if !path.exists() {
-            return Err(Trouble::NoFile(PathBuf::from(path)));
-        }
+        is_file(path)?;
         let options = SqliteJournal::options().accept_damaged_log(place.accept_damaged_log);
         let reading = options.clone().open_read_only(path)?;
         let journal = match use_for {
@@ -143,22 +141,48 @@ impl Store {
         Ok(Kept { summary, events, state })
     }
 
-    /// All that is wrong.
-    pub(crate) fn check(&self) -> Result<Vec<Found>, Trouble> {
+    /// All that is wrong, and how many runs were read.
+    pub(crate) fn check(&self) -> Result<(Vec<Found>, usize), Trouble> {
         let found = |Finding { run, what, .. }| Found { run, what };
+        let runs = self.all()?;
         match self {
-            Self::Sqlite(journal) => Ok(journal.check().wait()?.into_iter().map(found).collect()),
-            Self::Postgres(_) => {
-                let runs = self.all()?.into_iter().map(|run| run.run);
-                Ok(runs.filter_map(|run| self.check_run(&run)).collect())
-            }
+            Self::Sqlite(journal) => Ok((journal.check().wait()?.into_iter().map(found).collect(), runs.len())),
+            Self::Postgres(_) => self.check_each(runs.into_iter().map(|run| run.run)),
         }
     }
 
+    /// The same, of these runs. Those that were removed meanwhile do not count.
+    fn check_each(&self, runs: impl Iterator<Item = RunId>) -> Result<(Vec<Found>, usize), Trouble> {
+        let (mut found, mut read) = (Vec::new(), 0);
+        for run in runs {
+            match self.check_run(&run) {
+                Err(trouble) if trouble.is_gone() => continue,
+                checked => found.extend(checked?),
+            }
+            read += 1;
+        }
+        Ok((found, read))
+    }
+
     /// What is wrong with a run, if anything.
-    pub(crate) fn check_run(&self, run: &RunId) -> Option<Found> {
-        let trouble = self.load(run).and_then(|events| fold(run, &events)).err()?;
-        Some(Found { run: Some(run.clone()), what: trouble.to_string() })
+    pub(crate) fn check_run(&self, run: &RunId) -> Result<Option<Found>, Trouble> {
+        match self.load(run).and_then(|events| fold(run, &events)) {
+            Ok(_) => Ok(None),
+            Err(trouble) if trouble.is_damage() => Ok(Some(Found::of(run, &trouble))),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}
+
+/// To open one to write would make it.
+fn is_file(path: &Path) -> Result<(), Trouble> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(Trouble::Folder(path.into())),
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(Trouble::NoFile(path.into()))
+        }
+        Err(source) => Err(Trouble::NoAccess { path: path.into(), source }),
     }
 }
 
@@ -168,7 +192,41 @@ pub(crate) struct Found {
     pub(crate) what: String,
 }
 
+impl Found {
+    pub(crate) fn of(run: &RunId, trouble: &Trouble) -> Self {
+        Self { run: Some(run.clone()), what: trouble.to_string() }
+    }
+}
+
 fn fold(run: &RunId, events: &[Event]) -> Result<RunState, Trouble> {
     let folded = RunState::fold(events).map_err(|illegal| Trouble::Illegal(run.clone(), Box::new(illegal)))?;
     folded.ok_or_else(|| Trouble::NoRun(run.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use step_machine::Workflow;
+
+    use super::*;
+
+    #[derive(Workflow)]
+    enum Walk {
+        Go,
+    }
+
+    #[test]
+    fn a_run_that_is_removed_meanwhile_is_no_finding() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = std::env::temp_dir().join(format!("step-machine-check-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let journal = SqliteJournal::open(folder.join("runs.db"))?;
+        let run = Walk::machine().id("there").journal(journal.clone()).begin()?;
+        run.step(walk::Go, |_| Ok::<(), std::io::Error>(()))?.finish()?;
+        let store = Store::Sqlite(journal);
+        let checked = store.check_each(["there", "gone"].map(RunId::from).into_iter());
+        assert!(matches!(checked, Ok((found, 1)) if found.is_empty()));
+        assert!(matches!(store.check_run(&"gone".into()), Err(Trouble::NoRun(_))));
+        drop(store);
+        std::fs::remove_dir_all(folder)?;
+        Ok(())
+    }
 }
