@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use clap::ValueEnum;
-use step_machine::{FailureContext, Report};
+use step_machine::{FailureContext, Report, RunId};
 use step_machine_examples::cli::{FlowArgs, Kept};
 use step_machine_examples::steps::{InstanceInfo, ProvisionStep};
 
@@ -28,6 +28,10 @@ pub(crate) enum Outcome {
     Up(Report<ProvisionStep>, InstanceInfo),
     Failed(FailureContext<ProvisionStep>),
     Cancelled(FailureContext<ProvisionStep>),
+    /// It was cancelled, and what it had made was removed from outside of it.
+    Removed(FailureContext<ProvisionStep>),
+    /// It was cancelled, and the journal does not have that.
+    Unrecorded(RunId),
 }
 
 impl Drive {

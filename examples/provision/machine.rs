@@ -8,9 +8,9 @@ use std::error::Error;
 use std::future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use step_machine::event::{EventType, FailureRecord, Kind};
+use step_machine::event::{FailureRecord, Kind};
 use step_machine::observe::{Callbacks, callbacks};
-use step_machine::{Failure, FailureContext, MachineBuilder, Report, StepContext};
+use step_machine::{Failure, FailureContext, MachineBuilder, Report, RunId, StepContext};
 use step_machine_examples::cli::Kept;
 use step_machine_examples::steps::provision_step::{
     CloudInitWait, GetInstanceInfo, OpenTofuApply, OpenTofuInit, OpenTofuPlan, OpenTofuValidate,
@@ -45,12 +45,13 @@ pub(crate) async fn drive(
         Ok(Err(failure)) => Ok(Outcome::Failed(failure.into_context())),
         Err(signal) => {
             signal?;
-            let failure = last.context()?;
-            if rollback {
-                command.site.clear()?;
-                kept.give_up(&failure.record().run, "what it had made was removed after a Ctrl-C")?;
+            let Some(failure) = last.context()? else { return last.unrecorded() };
+            if !rollback {
+                return Ok(Outcome::Cancelled(failure));
             }
-            Ok(Outcome::Cancelled(failure))
+            command.site.clear()?;
+            kept.give_up(&failure.record().run, "what it had made was removed after a Ctrl-C")?;
+            Ok(Outcome::Removed(failure))
         }
     }
 }
@@ -104,22 +105,31 @@ async fn undo(command: &ProvisionCommand, step: ProvisionStep, cx: &mut StepCont
     }
 }
 
-/// What the last event of a run knows of its failure. A run whose future is dropped hands out nothing else.
+/// Which run it was, and what its last event knows of its failure. A run whose future is dropped hands out nothing else.
 #[derive(Default)]
-struct LastFailure(Arc<Mutex<Option<FailureRecord>>>);
+struct LastFailure(Arc<Mutex<(Option<RunId>, Option<FailureRecord>)>>);
 
 impl LastFailure {
     fn keeper(&self) -> Callbacks {
         let kept = self.0.clone();
-        callbacks().on(EventType::RunEnd, move |event| {
+        callbacks().on_any(move |event| {
+            let (run, failure) = &mut *kept.lock().unwrap_or_else(PoisonError::into_inner);
+            run.get_or_insert_with(|| event.run.clone());
             if let Kind::RunEnd(end) = &event.kind {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&end.failure);
+                failure.clone_from(&end.failure);
             }
         })
     }
 
-    fn context(&self) -> Result<FailureContext<ProvisionStep>, Box<dyn Error>> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(FailureContext::from_record(kept.ok_or("the run ended without a record of it")?)?)
+    /// `None` where the run has no end: its journal did not take it, and so nobody was told.
+    fn context(&self) -> Result<Option<FailureContext<ProvisionStep>>, Box<dyn Error>> {
+        let failure = self.0.lock().unwrap_or_else(PoisonError::into_inner).1.take();
+        Ok(failure.map(FailureContext::from_record).transpose()?)
+    }
+
+    /// What the run has made stays: it goes on from there once its journal can be written.
+    fn unrecorded(&self) -> Result<Outcome, Box<dyn Error>> {
+        let run = self.0.lock().unwrap_or_else(PoisonError::into_inner).0.take();
+        Ok(Outcome::Unrecorded(run.ok_or("cancelled before the run began")?))
     }
 }

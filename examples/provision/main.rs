@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use step_machine::event::RunStatus;
+use step_machine::Workflow;
+use step_machine::event::{FailureRecord, StepRecord, StepStatus};
 use step_machine_examples::cli::{self, FlowArgs, Kept, SiteArgs, complain, give_up, no_run, shown, tell};
 use step_machine_examples::environment::{Environment, Provisioning};
 use step_machine_examples::site::Site;
@@ -161,7 +162,9 @@ fn settle(
     kept: &Kept,
     options: &Options,
 ) -> Result<ExitCode, Box<dyn Error>> {
-    let (mut failure, code) = match outcome {
+    let is_left =
+        |how: &str| complain(&format!("{how}; end it: {}", options.place.command_line("provision", "destroy")));
+    let (mut failure, code, is_removed) = match outcome {
         Outcome::Up(report, instance) => {
             let environment = environment.provisioned(instance, site)?;
             let code = flow.completed(&report);
@@ -171,23 +174,35 @@ fn settle(
             flow.say(&format!("end it:      {}", options.place.command_line("provision", "destroy")));
             return Ok(code);
         }
-        Outcome::Failed(failure) => (failure, cli::FAILED),
-        Outcome::Cancelled(failure) => (failure, cli::CANCELLED),
+        Outcome::Unrecorded(run) => {
+            let why = kept.fault().map(|why| format!(": {why}")).unwrap_or_default();
+            complain(&format!("error: the journal does not have that the run was cancelled{why}"));
+            kept.tell_how_to_go_on(&run);
+            is_left("nothing was taken back");
+            return Ok(ExitCode::from(cli::CANCELLED));
+        }
+        Outcome::Failed(failure) => (failure, cli::FAILED, false),
+        Outcome::Cancelled(failure) => (failure, cli::CANCELLED, false),
+        Outcome::Removed(failure) => (failure, cli::CANCELLED, true),
     };
     flow.failed(&mut failure, &site.traces(), kept);
     let environment = environment.failed(failure, site)?;
     complain(&format!("environment: {}", shown(&site.environment())));
-    let rollback = environment.failure().record().rollback.as_ref();
-    let is_left =
-        |how: &str| complain(&format!("{how}; end it: {}", options.place.command_line("provision", "destroy")));
     if options.no_rollback {
         is_left("nothing was taken back");
-    } else if rollback.is_some_and(|rollback| rollback.status != RunStatus::RolledBack) {
+    } else if !is_removed && has_left(environment.failure().record()) {
         is_left("not everything was taken back");
     } else if code == cli::CANCELLED {
         complain("cancelled: what it had created is gone");
     }
     Ok(ExitCode::from(code))
+}
+
+/// Whether a step has begun that is to be undone, and is not: a run whose journal failed has no rollback at all.
+fn has_left(failure: &FailureRecord) -> bool {
+    let is_left = |step: &&StepRecord| step.attempts > 0 && step.status != StepStatus::Undone;
+    let left = failure.steps.iter().filter(is_left).filter_map(|step| ProvisionStep::plan().position(step.id.id()));
+    left.into_iter().any(|step| ProvisionStep::plan().steps[step].undo)
 }
 
 fn destroy(place: &SiteArgs) -> std::io::Result<()> {

@@ -111,7 +111,7 @@ impl CrashPoint {
     }
 }
 
-fn is_news(kind: &Kind) -> bool {
+pub(super) fn is_news(kind: &Kind) -> bool {
     matches!(kind, Kind::StepUpdate(_) | Kind::Stdout(_) | Kind::Stderr(_) | Kind::TaskStart(_))
 }
 

@@ -3,19 +3,21 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::de::DeserializeOwned;
 use step_machine::event::RunStatus;
 use step_machine::journal::{RunQuery, RunSummary};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{FailureContext, Journal, JournalError, MachineBuilder, MemoryJournal, RunId, RunState, Workflow};
 
-use super::complain;
 use super::crash::{Crash, Doomed};
 use super::metrics::MetricsError;
+use super::noting::Noting;
 use super::place::{Place, VARIABLE};
+use super::{complain, quoted};
 
 /// The journal, in the folder that a flow works in.
 const FILE: &str = "runs.db";
@@ -32,7 +34,7 @@ pub struct KeepArgs {
     #[arg(long, value_name = "FILE|URL", env = VARIABLE, hide_env_values = true)]
     journal: Option<Place>,
     /// The id of a new run; without one, a new id is made
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = NonEmptyStringValueParser::new())]
     id: Option<String>,
     /// Go on with a run that crashed, failed or was cancelled; without its id, with the only one there is
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "", conflicts_with = "id")]
@@ -69,6 +71,8 @@ pub struct Kept {
     folder: String,
     /// What a person types to go on with the run `{run}`.
     again: String,
+    /// Why the journal did not take what a run came to that a machine drives.
+    fault: Arc<Mutex<Option<String>>>,
 }
 
 /// Runs as their journal had them.
@@ -124,6 +128,26 @@ pub enum KeepError {
         /// These.
         runs: Vec<String>,
     },
+    /// The run that is named is one of another workflow.
+    #[error("run {run} is one of `{found}`, not of `{workflow}`; go on with it by the program that began it")]
+    OtherWorkflow {
+        /// The run.
+        run: RunId,
+        /// Its workflow.
+        found: String,
+        /// The workflow that was to go on.
+        workflow: &'static str,
+    },
+    /// The run that is named works elsewhere.
+    #[error("run {run} works in {found}, not in {folder}; name that folder to go on with it")]
+    OtherFolder {
+        /// The run.
+        run: RunId,
+        /// Where it works.
+        found: String,
+        /// Where it was to go on.
+        folder: String,
+    },
     /// What the run that goes on works on cannot be read.
     #[error("run {run} does not say what it works on")]
     Input {
@@ -141,7 +165,9 @@ impl KeepError {
         if matches!(self, Self::NoServer) {
             return true;
         }
-        matches!(self, Self::NoPlace | Self::NoJournal | Self::NoLog | Self::Nothing { .. } | Self::Several { .. })
+        let is_place = matches!(self, Self::NoPlace | Self::NoJournal | Self::NoLog);
+        let is_other = matches!(self, Self::OtherWorkflow { .. } | Self::OtherFolder { .. });
+        is_place || is_other || matches!(self, Self::Nothing { .. } | Self::Several { .. })
     }
 }
 
@@ -161,6 +187,7 @@ impl KeepArgs {
             workflow: work.workflow,
             folder: place.name_of(work.folder),
             again: self.again(work),
+            fault: Arc::default(),
             journal: self.journal(&place, work.folder)?,
         };
         if let Some(journal) = kept.journal.clone() {
@@ -201,13 +228,14 @@ impl Kept {
     /// Nothing is kept: for what only shows what would be done.
     pub fn nothing() -> Self {
         let (id, earlier, history, folder, again) = (None, None, History::new(), String::new(), String::new());
-        Self { journal: None, id, earlier, history, take_over: false, workflow: "", folder, again }
+        let fault = Arc::default();
+        Self { journal: None, id, earlier, history, take_over: false, workflow: "", folder, again, fault }
     }
 
     /// The run that is asked for, or the one that there is to go on with.
     fn find(&self, journal: &dyn Journal, run: &str) -> Result<RunId, KeepError> {
         if !run.is_empty() {
-            return Ok(run.into());
+            return self.named(journal, run.into());
         }
         let runs = journal.list(&self.here()).wait()?;
         let open: Vec<&RunSummary> = runs.iter().filter(|run| run.status.can_resume()).collect();
@@ -226,6 +254,18 @@ impl Kept {
                 let runs = several.iter().map(|run| told(run)).collect();
                 Err(KeepError::Several { workflow: self.workflow, folder: self.folder.clone(), runs })
             }
+        }
+    }
+
+    /// The run of this id, unless it is a run of something else: what it did would be looked for in the wrong place.
+    fn named(&self, journal: &dyn Journal, run: RunId) -> Result<RunId, KeepError> {
+        let Some(found) = journal.list(&RunQuery::of(&run)).wait()?.pop() else { return Ok(run) };
+        if found.workflow != self.workflow {
+            return Err(KeepError::OtherWorkflow { run, found: found.workflow, workflow: self.workflow });
+        }
+        match found.labels.get(FOLDER).filter(|folder| **folder != self.folder) {
+            Some(found) => Err(KeepError::OtherFolder { run, found: found.clone(), folder: self.folder.clone() }),
+            None => Ok(run),
         }
     }
 
@@ -290,6 +330,11 @@ impl Kept {
         self.journal.as_ref().map_or(Ok(()), |journal| journal.abandon(run, why).wait()).map_err(Into::into)
     }
 
+    /// Why the journal did not take what a run came to that a machine drives, where it said so.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Says how a run that did not complete can go on, where it can.
     pub fn tell_how_to_go_on(&self, run: &RunId) {
         let Some(journal) = &self.journal else { return };
@@ -303,7 +348,8 @@ impl Kept {
 
 /// What a person types to go on with a run.
 pub(super) fn go_on(again: &str, run: &RunId) -> String {
-    again.replace("{run}", &run.to_string())
+    // The first: a folder may have it in its name.
+    again.replacen("{run}", &quoted(&run.to_string()), 1)
 }
 
 fn told(run: &RunSummary) -> String {
@@ -327,7 +373,7 @@ fn history(journal: &dyn Journal, run: &RunId) -> Result<History, KeepError> {
 
 /// What both builders are told in the same words.
 macro_rules! kept {
-    ($kept:expr, $builder:expr) => {{
+    ($kept:expr, $journal:expr, $builder:expr) => {{
         let (kept, builder) = ($kept, $builder.label(FOLDER, &*$kept.folder));
         let builder = match (&kept.earlier, &kept.id) {
             (Some(run), _) => builder.resume(run.clone()),
@@ -335,9 +381,9 @@ macro_rules! kept {
             (None, None) => builder,
         };
         let builder = if kept.take_over { builder.take_over() } else { builder };
-        match &kept.journal {
+        match $journal {
             // Who deploys often knows how long it takes.
-            Some(journal) => builder.journal(journal.clone()).estimate_from_history(),
+            Some(journal) => builder.journal(journal).estimate_from_history(),
             None => builder,
         }
     }};
@@ -346,12 +392,14 @@ macro_rules! kept {
 impl Kept {
     /// A machine whose run is kept, and goes on where one is to go on.
     pub fn machine<W: Workflow>(&self, machine: MachineBuilder<W>) -> MachineBuilder<W> {
-        kept!(self, machine)
+        let noting =
+            |journal: &Arc<dyn Journal>| Arc::new(Noting::new(journal.clone(), self.fault.clone())) as Arc<dyn Journal>;
+        kept!(self, self.journal.as_ref().map(noting), machine)
     }
 
     /// A runner whose run is kept, and goes on where one is to go on.
     pub fn runner<'h, W: Workflow, P: HandlerFor<W>>(&self, runner: Runner<'h, W, P>) -> Runner<'h, W, P> {
-        kept!(self, runner)
+        kept!(self, self.journal.clone(), runner)
     }
 }
 

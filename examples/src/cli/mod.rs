@@ -4,9 +4,11 @@ mod crash;
 mod driven;
 mod keep;
 mod metrics;
+mod noting;
 mod place;
 mod stalled;
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -111,12 +113,22 @@ impl SiteArgs {
 /// What a person types to run an example, with an option that names a folder where that is not the usual one.
 pub fn command_line(example: &str, arguments: &str, folder: Option<(&str, &Path)>) -> String {
     let mut line = format!("cargo run --example {example}");
-    let folder = folder.map(|(option, folder)| format!(" {option} {}", folder.display())).unwrap_or_default();
+    let folder = folder.map(|(option, folder)| format!(" {option} {}", quoted(&folder.display().to_string())));
+    let folder = folder.unwrap_or_default();
     if !(arguments.is_empty() && folder.is_empty()) {
         line.push_str(" --");
     }
     let space = if arguments.is_empty() { "" } else { " " };
     format!("{line}{space}{arguments}{folder}")
+}
+
+/// A text as a shell takes it for one word.
+fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "/:@._-,+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
 /// The options of a flow, whoever drives it.
@@ -264,9 +276,21 @@ pub fn no_run(error: &(dyn Error + 'static)) -> ExitCode {
 
 /// Says on standard error what is wrong, with everything behind it, and gives the exit code `code`.
 pub fn give_up(error: &dyn Error, code: u8) -> ExitCode {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    complain(&format!("error: {}", chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")));
+    complain(&format!("error: {}", chain(error)));
     ExitCode::from(code)
+}
+
+/// An error with everything behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
+        let cause = cause.to_string();
+        // Some end with the advice that was given before.
+        let known = cause.match_indices("; ").find(|(at, sign)| text.ends_with(&cause[at + sign.len()..]));
+        let new = known.map_or(&*cause, |(at, _)| &cause[..at]).to_owned();
+        text = format!("{text}: {new}");
+    }
+    text
 }
 
 /// A path as a person would type it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use step_machine::{Journal, SqliteJournal};
 
 use super::keep::KeepError;
+use super::quoted;
 
 /// The variable that stands for `--journal`: of the command `step-machine` as of the examples. It keeps a password out of
 /// the list of processes.
@@ -83,11 +84,7 @@ impl Place {
         if std::env::var_os(VARIABLE).is_some_and(|text| Self::from(text) == *self) {
             return String::new();
         }
-        let text = self.to_string();
-        let is_plain = |c: char| c.is_alphanumeric() || "/:@._-,+".contains(c);
-        // A shell makes something of the rest of a URL.
-        let is_quoted = matches!(self, Self::Server(_)) && !text.chars().all(is_plain);
-        if is_quoted { format!(" --journal '{text}'") } else { format!(" --journal {text}") }
+        format!(" --journal {}", quoted(&self.to_string()))
     }
 
     /// A command line on a build that can open it.
@@ -181,6 +178,7 @@ mod tests {
     fn what_a_shell_would_take_apart_is_quoted() {
         let option = |text: &str| Place::from(std::ffi::OsString::from(text)).option();
         assert_eq!(option("runs.db"), " --journal runs.db");
+        assert_eq!(option("my runs/it's.db"), r" --journal 'my runs/it'\''s.db'");
         assert_eq!(option("postgres://anna@host/runs"), " --journal postgres://anna@host/runs");
         assert_eq!(option("postgres://anna:x@host/runs?a=b&c=d"), " --journal 'postgres://anna:***@host/runs?a=b&c=d'");
     }

@@ -23,11 +23,14 @@ impl Story<'_> {
         match &failure.step {
             Some(step) => {
                 let (number, total) = (failure.step_number, failure.total_steps);
-                write!(
-                    f,
-                    "step {number}/{total} `{step}` of `{workflow}` {ended} after {}",
-                    short(failure.step_duration)
-                )
+                write!(f, "step {number}/{total} `{step}` of `{workflow}` {ended}")?;
+                // Of a step whose end is not on record nobody knows how long it ran.
+                let is_open = |row: &StepRecord| row.id == *step && row.status == StepStatus::Running;
+                if failure.steps.iter().any(is_open) {
+                    Ok(())
+                } else {
+                    write!(f, " after {}", short(failure.step_duration))
+                }
             }
             None => write!(f, "`{workflow}` {ended} outside of its steps"),
         }
@@ -152,6 +155,7 @@ fn told(step: &StepRecord) -> String {
     let mut text = match (ended, step.attempts) {
         (StepStatus::Pending, 0) => "never ran".to_owned(),
         (status, 0) => status.to_string(),
+        (StepStatus::Running, _) => format!("running, begun at {}", short(step.started)),
         (status, _) => format!("{status} in {}, begun at {}", short(step.duration), short(step.started)),
     };
     if step.attempts > 1 {

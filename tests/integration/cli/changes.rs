@@ -27,6 +27,25 @@ fn a_run_that_somebody_drives_cannot_be_abandoned_and_one_that_failed_can() {
 }
 
 #[test]
+fn a_run_is_abandoned_once_and_for_the_first_reason() {
+    let desk = Desk::new();
+    Course { start_fails: true, ..Course::default() }.run("web-1", desk.journal(), &new_year());
+    let sql = rusqlite::Connection::open(desk.path()).unwrap();
+    sql.execute_batch("CREATE TRIGGER keep BEFORE UPDATE ON run BEGIN SELECT RAISE(ABORT, 'not now'); END").unwrap();
+    let screen = desk.run(&["abandon", "web-1", "--why", "it hung"]);
+    let text = "step-machine: run web-1 could not be given up; try again once the journal can be written: not now: ";
+    assert_eq!((screen.code, screen.stdout.as_str()), (Some(4), ""), "{screen}");
+    assert!(screen.stderr.starts_with(text) && !screen.stderr.contains("begin it again"), "{screen}");
+    sql.execute_batch("DROP TRIGGER keep").unwrap();
+
+    desk.says(&["abandon", "web-1", "--why", "it hung"]);
+    let screen = desk.run(&["abandon", "web-1", "--why", "somebody else says so"]);
+    let text = "step-machine: run web-1 was abandoned: it hung; begin another one under another id\n";
+    assert_eq!((screen.code, screen.stdout.as_str(), screen.stderr.as_str()), (Some(5), "", text));
+    assert!(desk.says(&["show", "web-1"]).contains(": it hung\n"));
+}
+
+#[test]
 fn what_would_be_removed_is_what_is_removed() {
     let desk = Desk::new();
     Course::default().run("web-1", desk.journal(), &new_year());

@@ -87,6 +87,25 @@ fn a_run_that_somebody_drives_is_read_and_cannot_be_abandoned() {
 }
 
 #[test]
+fn a_journal_that_cannot_be_read_is_an_error_and_no_finding() {
+    let desk = Desk::new();
+    Course { start_fails: true, ..Course::default() }.run("web-1", desk.journal(), &new_year());
+    let place = moved(&desk, &["web-1"]);
+    let snapshot = desk.folder.path().join("release.json");
+    std::fs::write(&snapshot, serde_json::to_string(<Release as step_machine::Workflow>::plan()).unwrap()).unwrap();
+    // As for a user who may not read all of it, or of a server that goes away.
+    place.rows("ALTER TABLE record RENAME checksum TO other");
+    let snapshot = snapshot.to_str().unwrap();
+    for arguments in
+        [&["check"][..], &["check", "--run", "web-1"], &["check", "--snapshot", snapshot], &["stats", "release"]]
+    {
+        let screen = Screen::of(at(&place, arguments));
+        assert_eq!((screen.code, screen.stdout.as_str()), (Some(4), ""), "{arguments:?}: {screen}");
+        screen.complains("run web-1: its journal could not be read");
+    }
+}
+
+#[test]
 fn a_database_without_a_journal_is_left_without_one() {
     let place = Place::new();
     for arguments in [&["runs"][..], &["abandon", "x", "--why", "y"]] {
@@ -99,6 +118,7 @@ fn a_database_without_a_journal_is_left_without_one() {
     let screen = Screen::of(command("postgres://nobody@127.0.0.1:1/none", &["runs"]));
     assert_eq!(screen.code, Some(4), "{screen}");
     assert_eq!(screen.stderr.lines().count(), 1, "{screen}");
+    assert_eq!(screen.stderr.matches("see whether the server runs").count(), 1, "{screen}");
     let desk = Desk::new();
     let mut with_schema = desk.command(&["runs"]);
     with_schema.env("STEP_MACHINE_SCHEMA", "runs");

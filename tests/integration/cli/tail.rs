@@ -3,8 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 
+use step_machine::Journal;
+use step_machine::journal::{Append, Claim};
+
 use super::{Course, Desk, Release, Screen, command, new_year};
 use crate::flows::user::{User, eventually};
+use crate::sqlite::{event, events};
 
 #[test]
 fn a_run_that_is_over_is_told_from_its_start_and_its_end_is_the_exit_code() {
@@ -66,6 +70,24 @@ fn a_run_whose_process_died_is_followed_until_another_one_ends_it() {
     let last: serde_json::Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
     assert_eq!((&last["type"], &last["status"]), (&"run_end".into(), &"completed".into()));
     assert_eq!(tail.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_step_that_stalls_is_told_of_while_it_does() {
+    let desk = Desk::new();
+    let journal = desk.journal();
+    let lease = journal.claim(&Claim::of("web")).wait().unwrap().lease;
+    journal.append(Append::new(&lease, &events("web", 2))).wait().unwrap();
+    let mut tail = Following(desk.command(&["tail", "web", "--from-start"]).spawn().unwrap());
+    let mut lines = BufReader::new(tail.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.ends_with("> 1/1  Apply")));
+    let stalled = event("web", 3, r#""type":"stalled","step":"apply","silent_ms":1000.0"#);
+    journal.append(Append::new(&lease, &[stalled])).wait().unwrap();
+    assert!(lines.next().unwrap().ends_with("warning: nothing was heard for 1.000 s"));
+    let ended = event("web", 4, r#""type":"run_end","status":"cancelled","duration_ms":3.0"#);
+    journal.append(Append::new(&lease, &[ended])).wait().unwrap();
+    assert_eq!(lines.filter(|line| line.contains("nothing was heard")).count(), 0, "it is told once");
+    assert_eq!(tail.0.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -71,6 +71,39 @@ fn a_file_that_is_not_there_is_not_made() {
 }
 
 #[test]
+fn a_folder_is_no_journal() {
+    let desk = Desk::new();
+    let folder = desk.folder.path().to_str().unwrap();
+    let text = format!("{folder} is a folder; name the file in it that the runs are kept in");
+    for arguments in [&["runs"][..], &["prune", "--older-than", "1d"]] {
+        fails(&Screen::of(command(folder, arguments)), 4, &text);
+    }
+    let below = desk.path().join("runs.db").display().to_string();
+    std::fs::write(desk.path(), "").unwrap();
+    let text = format!("there is no journal {below}; name the file that the runs are kept in");
+    fails(&Screen::of(command(&below, &["runs"])), 4, &text);
+}
+
+#[test]
+fn a_schema_that_is_empty_is_none() {
+    let desk = desk();
+    let mut command = desk.command(&["show", "shop", "--brief"]);
+    command.env("STEP_MACHINE_SCHEMA", "");
+    let screen = Screen::of(command);
+    assert_eq!((screen.code, screen.stderr.as_str()), (Some(0), ""), "{screen}");
+}
+
+#[test]
+fn a_limit_is_at_least_one() {
+    let desk = desk();
+    for arguments in [&["runs", "--limit", "0"][..], &["stats", "release", "--limit", "0"]] {
+        let screen = desk.run(arguments);
+        assert_eq!((screen.code, screen.stdout.as_str()), (Some(2), ""), "{screen}");
+        screen.complains("invalid value '0' for '--limit <N>'");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_journal_is_left_as_it_is() {
     let desk = Desk::new();
     let path = desk.path().display().to_string();

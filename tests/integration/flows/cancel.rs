@@ -7,6 +7,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Command};
 use std::time::{Duration, Instant};
 
 use step_machine::event::{Effect, Reason, RunStatus, StepStatus, UndoStatus};
+use step_machine::journal::RunQuery;
 use step_machine::{StepState, Undo};
 use step_machine_examples::steps::ProvisionStep;
 use tempfile::TempDir;
@@ -226,6 +227,55 @@ fn a_rollback_goes_on_after_a_ctrl_c(user: &User) {
     assert_eq!(user.stored_failure().step(), Some(ProvisionStep::GetInstanceInfo));
     assert_gone(user.port());
     assert_nothing_left(user);
+}
+
+/// From now on the journal takes nothing more.
+fn refuse(user: &User) {
+    let journal = rusqlite::Connection::open(user.path("runs.db")).unwrap();
+    journal.busy_timeout(SOON).unwrap();
+    for what in ["INSERT", "UPDATE"] {
+        let trigger = format!("CREATE TRIGGER full_{what} BEFORE {what} ON record BEGIN");
+        journal.execute_batch(&format!("{trigger} SELECT RAISE(ABORT, 'no room is left'); END")).unwrap();
+    }
+}
+
+#[test]
+fn a_cancel_that_the_journal_does_not_take_leaves_all_as_it_is() {
+    let user = User::driving("machine");
+    let running = Running::dawdling(&user, "apply", AGES, &["--id", "web"]);
+    let port = user.port();
+    refuse(&user);
+    running.ctrl_c();
+    let screen = running.end_soon();
+    assert_eq!(screen.code, Some(130), "{screen}");
+    screen.complains("error: the journal does not have that the run was cancelled: run web: its journal could not be ");
+    screen.complains("no room is left");
+    screen.complains("go on with it: cargo run --example provision -- --resume web --dir demo\n");
+    screen.complains("nothing was taken back; end it: cargo run --example provision -- destroy --dir demo\n");
+    assert!(greeting(port).is_some());
+    let summary = user.journal().unwrap().list(&RunQuery::of("web")).wait().unwrap().pop().unwrap();
+    assert_eq!((summary.status, summary.phase.as_deref()), (RunStatus::Running, Some("open-tofu-apply")));
+    assert_eq!(user.provision(&["destroy"]).code, Some(0));
+    assert_gone(port);
+    assert_nothing_left(&user);
+}
+
+#[test]
+fn a_rollback_that_the_journal_does_not_take_leaves_all_as_it_is() {
+    let user = User::driving("runner");
+    let mut running = Running::dawdling(&user, "apply", AGES, &[]);
+    let port = user.port();
+    refuse(&user);
+    running.ctrl_c_twice();
+    let screen = running.end_soon();
+    assert_eq!(screen.code, Some(130), "{screen}");
+    screen.complains("no room is left");
+    screen.complains("not everything was taken back; end it: cargo run --example provision -- destroy --dir demo\n");
+    assert!(!screen.stderr.contains("is gone"), "{screen}");
+    assert!(greeting(port).is_some());
+    assert_eq!(user.provision(&["destroy"]).code, Some(0));
+    assert_gone(port);
+    assert_nothing_left(&user);
 }
 
 #[test]

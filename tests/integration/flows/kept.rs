@@ -121,6 +121,50 @@ fn what_cannot_go_on_is_wrong_usage_and_lists_what_there_is() {
 }
 
 #[test]
+fn a_run_of_another_workflow_or_folder_does_not_go_on_here() {
+    let user = User::new();
+    let journal = user.path("../runs.db").display().to_string();
+    crash(&user, "provision", &["--crash-at", "open-tofu-plan", "--id", "one", "--journal", &journal]);
+    let elsewhere = |example| {
+        let mut command = Command::new(user.command(example, &[]).get_program());
+        command.args(["--resume", "one", "--dir", "other", "--journal", &journal]).current_dir(user.path(".."));
+        Screen::of(command)
+    };
+    let screen = elsewhere("deploy");
+    assert_eq!(screen.code, Some(2), "{screen}");
+    let text = "error: run one is one of `provision`, not of `deploy`; go on with it by the program that began it\n";
+    assert_eq!(screen.stderr, text);
+    let screen = elsewhere("provision");
+    assert_eq!(screen.code, Some(2), "{screen}");
+    let place = |name| std::path::absolute(user.path("..").canonicalize().unwrap().join(name)).unwrap();
+    let (here, there) = (place("other"), place("demo"));
+    let text =
+        format!("run one works in {}, not in {}; name that folder to go on with it", there.display(), here.display());
+    assert_eq!(screen.stderr, format!("error: {text}\n"));
+    assert!(!here.exists(), "nothing was done there");
+    let screen = user.provision(&["--resume", "one", "--journal", &journal]);
+    assert_eq!(screen.code, Some(0), "{screen}");
+}
+
+#[test]
+fn the_way_to_go_on_can_be_typed_as_it_is() {
+    let user = User::new();
+    let screen = crash(&user, "provision", &["--crash-at", "open-tofu-plan", "--id", "a run", "--journal", "it's.db"]);
+    let words = r"-- --resume 'a run' --journal 'it'\''s.db' --dir demo";
+    screen.complains(&format!("go on with it: cargo run --example provision {words}\n"));
+    let program = user.command("provision", &[]);
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("\"$0\" {}", words.trim_start_matches("-- ")));
+    shell.arg(program.get_program()).current_dir(program.get_current_dir().unwrap());
+    let screen = Screen::of(shell);
+    assert_eq!(screen.code, Some(0), "{screen}");
+    screen.tells("provision: run a run goes on, 3 of 9 steps are completed");
+    let screen = user.provision(&["--id", ""]);
+    assert_eq!(screen.code, Some(2), "{screen}");
+    screen.complains("'--id <RUN>'");
+}
+
+#[test]
 fn without_a_journal_nothing_is_kept() {
     let user = User::new();
     assert_eq!(user.provision(&["--journal", "none"]).code, Some(0));

@@ -161,6 +161,21 @@ fn a_folder_that_may_only_be_read_takes_no_run_and_can_be_looked_into() {
 }
 
 #[test]
+fn a_folder_that_may_not_be_entered_is_not_taken_for_an_empty_one() {
+    let guest = Guest::with_a_run();
+    guest.may("keep", 0o600);
+    guest.cannot("cat keep/runs.db");
+    for arguments in [&["runs"][..], &["prune", "--older-than", "1d"]] {
+        let screen = guest.look(arguments);
+        assert_eq!((screen.code, screen.stdout.as_str()), (Some(4), ""), "{screen}");
+        screen.complains("the journal keep/runs.db cannot be looked at: Permission denied");
+        screen.complains("; see that you may enter its folder\n");
+    }
+    guest.may("keep", 0o755);
+    guest.is_writable_again();
+}
+
+#[test]
 fn what_stands_in_the_log_of_a_folder_that_may_only_be_read_is_never_left_out() {
     let guest = Guest::with_a_run();
     let journal = SqliteJournal::open(guest.path("keep/runs.db")).unwrap();

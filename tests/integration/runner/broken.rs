@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use step_machine::event::Kind;
 use step_machine::journal::{Append, Reply};
+use step_machine::time::ManualClock;
 use step_machine::{Cause, Journal, JournalError, MemoryJournal, RunState, StepContext, Workflow};
 
 use crate::support::{Trouble, as_in, give_way};
@@ -144,4 +146,19 @@ async fn the_first_failure_does_not_hide_behind_a_later_one_that_is_not_on_recor
         let left = kept.step("left").unwrap().error().map(|error| error.kind.as_ref());
         assert_eq!((left, kept.step("right").unwrap().error()), (Some("network"), None));
     }
+}
+
+#[test]
+fn of_a_step_whose_end_is_not_kept_no_span_is_told() {
+    let (journal, clock) = (Refusing::default(), ManualClock::new());
+    let run = Pair::machine().id("web-42").journal(journal.clone()).clock(clock.clone()).begin().unwrap();
+    let failure = run.step(pair::Left, |_| {
+        clock.advance(Duration::from_secs(5));
+        journal.has_failed.store(true, Ordering::Release);
+        Ok::<(), Trouble>(())
+    });
+    let failure = failure.err().unwrap();
+    assert_eq!(failure.to_string(), "step 1/2 `left` of `pair` failed (journal)");
+    let story = format!("{:#}", failure.context());
+    assert!(story.contains("\n  > 1/2  Left   running, begun at 0.000 s\n"), "{story}");
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use step_machine::event::RunStatus;
@@ -87,7 +88,7 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "status")]
     pub(crate) stalled: Option<Duration>,
     /// No more than so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one())]
     pub(crate) limit: usize,
     /// With runs that are nested in others, and those that were abandoned
     #[arg(long)]
@@ -126,7 +127,7 @@ pub(crate) struct Stats {
     /// The workflow
     pub(crate) workflow: String,
     /// Only the newest so many runs
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = at_least_one())]
     pub(crate) limit: usize,
     /// One JSON object
     #[arg(long)]
@@ -245,6 +246,10 @@ impl From<Status> for RunStatus {
             Status::Stuck => Self::Stuck,
         }
     }
+}
+
+fn at_least_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
 }
 
 fn span(text: &str) -> Result<Duration, String> {

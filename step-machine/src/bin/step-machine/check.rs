@@ -42,10 +42,10 @@ pub(crate) fn run(place: &Place, options: &Check, out: &mut dyn Write) -> Outcom
 /// Damage.
 fn whole(store: &Store, run: Option<RunSummary>) -> Result<(Vec<Found>, String), Trouble> {
     let Some(run) = run else {
-        let runs = store.all()?.len();
-        return Ok((store.check()?, format!("{} read", count(runs, "run"))));
+        let (found, read) = store.check()?;
+        return Ok((found, format!("{} read", count(read, "run"))));
     };
-    Ok((store.check_run(&run), "1 run read".to_owned()))
+    Ok((store.check_run(&run)?, "1 run read".to_owned()))
 }
 
 /// What keeps runs that have not completed from going on by `plan`.
@@ -68,8 +68,7 @@ fn resumable(
             runs
         }
     };
-    let looked_at = format!("{} of `{}` that can go on", count(runs.len(), "run"), plan.workflow);
-    let mut found = Vec::new();
+    let (mut found, mut read) = (Vec::new(), 0);
     for summary in runs {
         let run = summary.run.clone();
         match store.kept(summary) {
@@ -78,8 +77,11 @@ fn resumable(
                     found.push(Found { run: Some(run.clone()), what: format!("run {run}: {change}") });
                 }
             }
-            Err(trouble) => found.push(Found { run: Some(run), what: trouble.to_string() }),
+            Err(trouble) if trouble.is_gone() => continue,
+            Err(trouble) if trouble.is_damage() => found.push(Found::of(&run, &trouble)),
+            Err(trouble) => return Err(trouble),
         }
+        read += 1;
     }
-    Ok((found, looked_at))
+    Ok((found, format!("{} of `{}` that can go on", count(read, "run"), plan.workflow)))
 }

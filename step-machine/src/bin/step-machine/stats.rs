@@ -27,7 +27,9 @@ pub(crate) fn run(place: &Place, options: &Stats, out: &mut dyn Write) -> Outcom
         match store.kept(summary) {
             Ok(kept) => tally.add(&kept),
             // The others still tell something.
-            Err(Trouble::Journal(_) | Trouble::Illegal(..)) => tally.unreadable += 1,
+            Err(trouble) if trouble.is_damage() => tally.unreadable += 1,
+            // It was removed meanwhile.
+            Err(trouble) if trouble.is_gone() => continue,
             Err(trouble) => return Err(trouble),
         }
         *tally.statuses.entry(status.as_str()).or_default() += 1;

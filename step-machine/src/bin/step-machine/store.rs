@@ -1,6 +1,7 @@
 //! The journal that is looked into.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use step_machine::event::Event;
@@ -43,13 +44,14 @@ impl Store {
 
     fn open(place: &Place, use_for: For) -> Result<Self, Trouble> {
         let name = place.journal.as_deref().filter(|name| !name.is_empty()).ok_or(Trouble::NoJournal)?;
+        let schema = place.schema.as_deref().filter(|schema| !schema.is_empty());
         if name.starts_with("postgres://") || name.starts_with("postgresql://") {
             if place.accept_damaged_log {
                 return Err(Trouble::Usage(
                     "`--accept-damaged-log` is for a file; a server sees to its log itself".to_owned(),
                 ));
             }
-            return Self::server(name, place.schema.as_deref());
+            return Self::server(name, schema);
         }
         if name.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
             // Not repeated: it may have a password in it.
@@ -57,16 +59,13 @@ impl Store {
                 "a journal is a file, or a database as in `postgres://user@host/database`".to_owned(),
             ));
         }
-        if place.schema.is_some() {
+        if schema.is_some() {
             return Err(Trouble::Usage(
                 "`--schema` is for a journal in PostgreSQL; leave it out for a file".to_owned(),
             ));
         }
         let path = Path::new(name);
-        // To open one to write would make it.
-        if !path.exists() {
-            return Err(Trouble::NoFile(PathBuf::from(path)));
-        }
+        is_file(path)?;
         let options = SqliteJournal::options().accept_damaged_log(place.accept_damaged_log);
         let reading = options.clone().open_read_only(path)?;
         let journal = match use_for {
@@ -148,23 +147,52 @@ impl Store {
         Ok(Kept { summary, events, state })
     }
 
-    /// All that is wrong.
-    pub(crate) fn check(&self) -> Result<Vec<Found>, Trouble> {
+    /// All that is wrong, and how many runs were read.
+    pub(crate) fn check(&self) -> Result<(Vec<Found>, usize), Trouble> {
         let found = |Finding { run, what, .. }| Found { run, what };
+        let runs = self.all()?;
         match self {
-            Self::Sqlite(journal) => Ok(journal.check().wait()?.into_iter().map(found).collect()),
-            Self::Postgres(_) => Ok(self.all()?.iter().flat_map(|run| self.check_run(run)).collect()),
+            Self::Sqlite(journal) => Ok((journal.check().wait()?.into_iter().map(found).collect(), runs.len())),
+            Self::Postgres(_) => self.check_each(&runs),
         }
     }
 
+    /// The same, of these runs. Those that were removed meanwhile do not count.
+    fn check_each(&self, runs: &[RunSummary]) -> Result<(Vec<Found>, usize), Trouble> {
+        let (mut found, mut read) = (Vec::new(), 0);
+        for run in runs {
+            match self.check_run(run) {
+                Err(trouble) if trouble.is_gone() => continue,
+                checked => found.extend(checked?),
+            }
+            read += 1;
+        }
+        Ok((found, read))
+    }
+
     /// What is wrong with a run: with what lists say of it, and with its events.
-    pub(crate) fn check_run(&self, summary: &RunSummary) -> Vec<Found> {
+    pub(crate) fn check_run(&self, summary: &RunSummary) -> Result<Vec<Found>, Trouble> {
         let run = &summary.run;
-        let found = |what: String| Found { run: Some(run.clone()), what };
         let unreadable = summary.error.as_deref().filter(|error| error.starts_with(UNREADABLE));
-        let trouble = self.load(run).and_then(|events| fold(run, &events)).err();
-        let texts = [unreadable.map(|error| format!("run {run}: {error}")), trouble.map(|trouble| trouble.to_string())];
-        texts.into_iter().flatten().map(found).collect()
+        let listed = unreadable.map(|error| Found { run: Some(run.clone()), what: format!("run {run}: {error}") });
+        let read = match self.load(run).and_then(|events| fold(run, &events)) {
+            Ok(_) => None,
+            Err(trouble) if trouble.is_damage() => Some(Found::of(run, &trouble)),
+            Err(trouble) => return Err(trouble),
+        };
+        Ok(listed.into_iter().chain(read).collect())
+    }
+}
+
+/// To open one to write would make it.
+fn is_file(path: &Path) -> Result<(), Trouble> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(Trouble::Folder(path.into())),
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(Trouble::NoFile(path.into()))
+        }
+        Err(source) => Err(Trouble::NoAccess { path: path.into(), source }),
     }
 }
 
@@ -177,7 +205,43 @@ pub(crate) struct Found {
     pub(crate) what: String,
 }
 
+impl Found {
+    pub(crate) fn of(run: &RunId, trouble: &Trouble) -> Self {
+        Self { run: Some(run.clone()), what: trouble.to_string() }
+    }
+}
+
 fn fold(run: &RunId, events: &[Event]) -> Result<RunState, Trouble> {
     let folded = RunState::fold(events).map_err(|illegal| Trouble::Illegal(run.clone(), Box::new(illegal)))?;
     folded.ok_or_else(|| Trouble::NoRun(run.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use step_machine::Workflow;
+
+    use super::*;
+
+    #[derive(Workflow)]
+    enum Walk {
+        Go,
+    }
+
+    #[test]
+    fn a_run_that_is_removed_meanwhile_is_no_finding() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = std::env::temp_dir().join(format!("step-machine-check-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let journal = SqliteJournal::open(folder.join("runs.db"))?;
+        let run = Walk::machine().id("there").journal(journal.clone()).begin()?;
+        run.step(walk::Go, |_| Ok::<(), std::io::Error>(()))?.finish()?;
+        let mut runs = journal.list(&RunQuery::all()).wait()?;
+        runs.extend_from_within(..);
+        runs[1].run = "gone".into();
+        let store = Store::Sqlite(journal);
+        assert!(matches!(store.check_each(&runs), Ok((found, 1)) if found.is_empty()));
+        assert!(matches!(store.check_run(&runs[1]), Err(Trouble::NoRun(_))));
+        drop(store);
+        std::fs::remove_dir_all(folder)?;
+        Ok(())
+    }
 }

@@ -30,17 +30,21 @@ pub(crate) fn run(place: &Place, options: &Tail, out: &mut dyn Write) -> Outcome
         teller.pass(&events);
     }
     teller.tell(&events)?;
-    let mut heard = Heard::new();
+    let (mut heard, mut looked) = (Heard::new(), Instant::now());
     while !is_over(&summary) {
         sleep(heard.pause());
         let found = look(&store, &summary)?;
         if (found.updated_at, found.status) == (summary.updated_at, summary.status) && found.abandoned.is_none() {
+            // That a step has stalled is told without being news of the run.
+            if looked.elapsed() >= SELDOM {
+                teller.tell(&store.load(&found.run)?)?;
+                looked = Instant::now();
+            }
             heard.nothing(&found);
             continue;
         }
-        if teller.tell(&store.load(&found.run)?)? > 0 {
-            heard = Heard::new();
-        }
+        teller.tell(&store.load(&found.run)?)?;
+        (heard, looked) = (Heard::new(), Instant::now());
         summary = found;
     }
     Ok(code(&summary))
@@ -87,7 +91,7 @@ impl<'a> Teller<'a> {
     }
 
     /// Tells of what is new.
-    fn tell(&mut self, events: &[Event]) -> Result<usize, Trouble> {
+    fn tell(&mut self, events: &[Event]) -> Result<(), Trouble> {
         let news = events.get(self.known..).unwrap_or_default();
         for event in news {
             match &mut self.text {
@@ -104,7 +108,7 @@ impl<'a> Teller<'a> {
         }
         self.known = events.len();
         self.out.flush()?;
-        Ok(news.len())
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use step_machine::journal::BoxError;
 use step_machine::{Illegal, JournalError, RunId};
 
 use super::text::one_line;
@@ -30,10 +31,10 @@ pub(crate) const CANCELLED: u8 = 130;
 /// What stands in `--help` and on the manual page.
 pub(crate) const CODES: [(u8, &str); 7] = [
     (OK, "it did what it was asked for; `tail`: the run completed"),
-    (FAILED, "`tail`: the run failed, was rolled back or is stuck; `check`: something was found"),
+    (FAILED, "`tail`: the run failed, was rolled back, is stuck or was abandoned; `check`: something was found"),
     (USAGE, "the command line is wrong"),
     (NOT_FOUND, "there is no such run, or several whose ids begin so"),
-    (UNREADABLE, "the journal cannot be opened or read, or what it has of the run is damaged"),
+    (UNREADABLE, "the journal cannot be opened, read or written, or what it has of the run is damaged"),
     (REFUSED, "somebody drives the run, or it was abandoned before"),
     (CANCELLED, "`tail`: the run was cancelled"),
 ];
@@ -44,6 +45,13 @@ pub(crate) enum Trouble {
     NoJournal,
     /// A file that is not there.
     NoFile(PathBuf),
+    /// What is there is a folder.
+    Folder(PathBuf),
+    /// A file that may or may not be there.
+    NoAccess {
+        path: PathBuf,
+        source: io::Error,
+    },
     NoRun(String),
     Ambiguous {
         prefix: String,
@@ -53,6 +61,8 @@ pub(crate) enum Trouble {
     /// No run of the workflow.
     NoRuns(String),
     Journal(JournalError),
+    /// The journal did not take that the run was given up.
+    Unabandoned(RunId, BoxError),
     Illegal(RunId, Box<Illegal>),
     Snapshot {
         path: PathBuf,
@@ -73,9 +83,25 @@ impl Trouble {
             | Self::NoRuns(_)
             | Self::Journal(JournalError::NotFound { .. }) => NOT_FOUND,
             Self::Journal(JournalError::Owned { .. } | JournalError::Abandoned { .. }) => REFUSED,
-            Self::NoFile(_) | Self::Journal(_) | Self::Illegal(..) | Self::Snapshot { .. } => UNREADABLE,
+            Self::NoFile(_)
+            | Self::Folder(_)
+            | Self::NoAccess { .. }
+            | Self::Journal(_)
+            | Self::Unabandoned(..)
+            | Self::Illegal(..)
+            | Self::Snapshot { .. } => UNREADABLE,
             Self::Output(_) | Self::Json(_) => FAILED,
         }
+    }
+
+    /// Whether what the journal has of a run is damaged: others can be read all the same.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Journal(JournalError::Damaged { .. } | JournalError::Corrupt { .. }) | Self::Illegal(..))
+    }
+
+    /// Whether the run is not there, or not any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::NoRun(_) | Self::Journal(JournalError::NotFound { .. }))
     }
 }
 
@@ -88,6 +114,16 @@ impl fmt::Display for Trouble {
             ),
             Self::NoFile(path) => {
                 write!(f, "there is no journal {}; name the file that the runs are kept in", path.display())
+            }
+            Self::Folder(path) => {
+                write!(f, "{} is a folder; name the file in it that the runs are kept in", path.display())
+            }
+            Self::NoAccess { path, source } => {
+                write!(
+                    f,
+                    "the journal {} cannot be looked at: {source}; see that you may enter its folder",
+                    path.display()
+                )
             }
             Self::NoRun(run) => {
                 write!(f, "no run has the id `{run}`, nor one that begins so; `step-machine runs --all` lists them")
@@ -103,6 +139,11 @@ impl fmt::Display for Trouble {
             Self::Journal(error) => {
                 write!(f, "{error}")?;
                 causes(error, f)
+            }
+            Self::Unabandoned(run, source) => {
+                write!(f, "run {run} could not be given up; try again once the journal can be written: ")?;
+                write!(f, "{}", one_line(&source.to_string()))?;
+                causes(&**source, f)
             }
             Self::Illegal(run, illegal) => {
                 write!(f, "run {run}: its events are not those of a run: {illegal}; give it up with `abandon`")
@@ -127,14 +168,21 @@ fn causes(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut next = error.source();
     while let Some(cause) = next {
         let text = one_line(&cause.to_string());
+        let text = without_advice(&text, &last);
         // Some say in their own text what their source says.
-        if !last.contains(&text) && !text.contains(&last) {
+        if !last.contains(text) && !text.contains(&last) {
             write!(f, ": {text}")?;
         }
-        last = text;
+        last = text.to_owned();
         next = cause.source();
     }
     Ok(())
+}
+
+/// A cause without the advice at its end that was given before.
+fn without_advice<'a>(text: &'a str, before: &str) -> &'a str {
+    let advice = text.match_indices("; ").find(|(at, sign)| before.ends_with(&text[at + sign.len()..]));
+    advice.map_or(text, |(at, _)| &text[..at])
 }
 
 impl From<JournalError> for Trouble {
