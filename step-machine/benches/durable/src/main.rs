@@ -19,10 +19,10 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use step_machine::journal::{Append, Claim, RunQuery};
-use step_machine::{Event, Journal, RunId, RunState, SqliteJournal};
+use step_machine::{Event, Journal, RunId, RunState, SqliteJournal, StepContext};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use workflows::{Chain10, Chain100, Chain1000, Nothing, typed_100};
+use workflows::{Chain10, Chain10Handler, Chain100, Chain1000, Nothing, typed_100};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -113,6 +113,8 @@ fn micros(took: Duration, steps: usize) -> f64 {
     took.as_secs_f64() * 1e6 / steps as f64
 }
 
+/// In a new file of each sample, as a command finds it whose file nobody else has open, and in one file of all samples,
+/// whose log soon grows no more.
 fn chain(dir: &TempDir, samples: usize) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let bare = bare::open(&dir.path().join("bare.db"))?;
@@ -120,26 +122,47 @@ fn chain(dir: &TempDir, samples: usize) -> Outcome {
     let journal = SqliteJournal::open(dir.path().join("runs.db"))?;
     let other = SqliteJournal::open(dir.path().join("typed.db"))?;
     let body = vec![b'x'; bytes_a_step(&runtime)?];
-    let mut took = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
-    for _ in 0..samples {
-        took[0].push(micros(bare::chain(&bare, 100)?, 100));
-        took[1].push(micros(bare::chain_of(&same, 100, &body)?, 100));
-        let since = Instant::now();
-        runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
-        took[2].push(micros(since.elapsed(), 100));
+    let mut took: [Vec<f64>; 6] = std::array::from_fn(|_| Vec::new());
+    for sample in 0..samples {
+        let new = bare::open(&dir.path().join(format!("bare-{sample}.db")))?;
+        bare::chain(&new, 100)?;
+        took[0].push(micros(bare::chain(&new, 100)?, 100));
+        let new = SqliteJournal::open(dir.path().join(format!("runs-{sample}.db")))?;
+        run_100(&runtime, &new)?;
+        took[1].push(run_100(&runtime, &new)?);
+        took[2].push(micros(bare::chain(&bare, 100)?, 100));
+        took[3].push(micros(bare::chain_of(&same, 100, &body)?, 100));
+        took[4].push(run_100(&runtime, &journal)?);
         let since = Instant::now();
         typed_100(other.clone())?;
-        took[3].push(micros(since.elapsed(), 100));
+        took[5].push(micros(since.elapsed(), 100));
     }
-    let [bare, same, runner, machine] = took.map(median);
-    println!("microseconds a step of 100, medians of {samples} samples taken in turn");
-    println!("bare rusqlite, one commit a step of 128 bytes {bare:>8.1}");
-    println!("the same of {:>4} bytes, as many as our events {same:>8.1}", body.len());
-    for (name, took) in [("runner, SqliteJournal", runner), ("typed machine, SqliteJournal", machine)] {
-        let (beside_bare, beside_same) = (bare / took, same / took);
-        println!("{name:<45} {took:>8.1}   {beside_bare:.2} and {beside_same:.2} of their speed");
-    }
+    let shares =
+        |own: usize, bare: usize| median(took[own].iter().zip(&took[bare]).map(|(own, bare)| bare / own).collect());
+    let (new, long, same) = (shares(1, 0), shares(4, 2), shares(4, 3));
+    let (typed, typed_same) = (shares(5, 2), shares(5, 3));
+    let [new_bare, new_runner, bare, same_bare, runner, machine] = took.map(median);
+    println!(
+        "microseconds a step of 100, medians of {samples} samples taken in turn; the share is that of the same turn"
+    );
+    println!("a new file, after 100 steps");
+    println!("  bare rusqlite, one commit a step of 128 bytes {new_bare:>8.1}");
+    println!("  runner, SqliteJournal                         {new_runner:>8.1}   {new:.2} of its speed");
+    println!("a file of all samples");
+    println!("  bare rusqlite, one commit a step of 128 bytes {bare:>8.1}");
+    println!("  the same of {:>4} bytes, as many as our events {same_bare:>8.1}", body.len());
+    println!("  runner, SqliteJournal                         {runner:>8.1}   {long:.2} and {same:.2} of their speed");
+    println!(
+        "  typed machine, SqliteJournal                  {machine:>8.1}   {typed:.2} and {typed_same:.2} of their speed"
+    );
     Ok(())
+}
+
+/// Microseconds a step.
+fn run_100(runtime: &Runtime, journal: &SqliteJournal) -> Outcome<f64> {
+    let since = Instant::now();
+    runtime.block_on(Chain100::run(&Nothing::default()).journal(journal.clone()).into_future())?;
+    Ok(micros(since.elapsed(), 100))
 }
 
 /// How many bytes of events a step of the chain has.
@@ -342,8 +365,9 @@ fn park(dir: &TempDir, runs: usize) -> Outcome {
         std::thread::sleep(Duration::from_millis(100));
     }
     let each = (in_use() - before) / runs;
+    let own = bytes_of(<Nothing as Chain10Handler>::s5);
     println!(
-        "{each} bytes for each of {runs} runs of 10 steps that wait in their sixth step, with the task and its future"
+        "{each} bytes for each of {runs} runs of 10 steps that wait in their sixth step, with the task and its future; {own} are the body's own"
     );
     gate.add_permits(runs);
     runtime.block_on(async {
@@ -352,6 +376,11 @@ fn park(dir: &TempDir, runs: usize) -> Outcome {
         }
         Ok(())
     })
+}
+
+/// The size of the future of a body.
+fn bytes_of<'a, F: Future>(_: impl FnOnce(&'a Nothing, &'a mut StepContext) -> F) -> usize {
+    size_of::<F>()
 }
 
 /// The same event in another run, so much earlier.
