@@ -6,6 +6,7 @@ mod full_disk;
 mod log;
 mod opening;
 mod owners;
+mod places;
 mod processes;
 mod pruned;
 pub(crate) mod queries;

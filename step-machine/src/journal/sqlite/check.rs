@@ -9,6 +9,7 @@ use rusqlite::{Connection, Error, OptionalExtension};
 use super::error::{is_damage, store};
 use super::list::row_of;
 use super::load::load_within;
+use super::places::{Behind, try_upto};
 use crate::event::Event;
 use crate::journal::columns::unreadable;
 use crate::journal::{JournalError, RunSummary};
@@ -37,19 +38,36 @@ impl Finding {
     }
 }
 
-/// Rows that belong to one that is not there.
-const LOST: &str = "SELECT format('rows of `%s` that belong to a missing row of `%s`: %d', \"table\", parent, count(*))
-    FROM pragma_foreign_key_check GROUP BY \"table\", parent";
+/// Rows that belong to one that is not there, and others that are not where they are looked for.
+const LOST: [&str; 4] = [
+    "SELECT format('rows of `%s` that belong to a missing row of `%s`: %d', \"table\", parent, count(*))
+    FROM pragma_foreign_key_check GROUP BY \"table\", parent",
+    "SELECT format('rows of `record` that belong to a missing row of `run`: %d', count(*)) FROM record
+    WHERE run NOT IN (SELECT key FROM run) HAVING count(*) > 0",
+    "SELECT format('rows of `record` that `place` does not have: %d', count(*)) FROM record
+    WHERE id <= (SELECT upto FROM placed) AND (run, id) NOT IN (SELECT run, record FROM place) HAVING count(*) > 0",
+    "SELECT format('rows of `place` without one of `record`: %d', count(*)) FROM place
+    WHERE (run, record) NOT IN (SELECT run, id FROM record) HAVING count(*) > 0",
+];
 
 /// All that is wrong: in the database as SQLite sees it, and in each run.
-pub(super) fn check(connection: &mut Connection, path: &Path) -> Result<Vec<Finding>, JournalError> {
+pub(super) fn check(
+    connection: &mut Connection,
+    behind: &mut Behind,
+    path: &Path,
+) -> Result<Vec<Finding>, JournalError> {
     let mut findings = Vec::new();
     let texts = column(connection, path, "PRAGMA integrity_check", &mut findings)?;
     findings.extend(texts.into_iter().filter(|text| text != "ok").map(Finding::of_all));
-    let texts = column(connection, path, LOST, &mut findings)?;
-    findings.extend(texts.into_iter().map(Finding::of_all));
+    if try_upto(connection).map_err(|error| store(path, error))?.is_none() {
+        findings.push(Finding::of_all("what says how far rows are placed is not as it was written".to_owned()));
+    }
+    for select in LOST {
+        let texts = column(connection, path, select, &mut findings)?;
+        findings.extend(texts.into_iter().map(Finding::of_all));
+    }
     for key in column(connection, path, "SELECT key FROM run ORDER BY key", &mut findings)? {
-        match check_run(connection, key, &mut findings) {
+        match check_run(connection, behind, key, &mut findings) {
             Err(error) if is_damage(&error) => {
                 findings.push(Finding::of_all(format!("the run of the key {key}: the database says: {error}")));
             }
@@ -83,7 +101,12 @@ fn column<T: FromSql>(
 }
 
 /// What is wrong with its events, and with what the lists say of it.
-fn check_run(connection: &mut Connection, key: i64, findings: &mut Vec<Finding>) -> Result<(), Error> {
+fn check_run(
+    connection: &mut Connection,
+    behind: &mut Behind,
+    key: i64,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Error> {
     // All that is read is of one moment.
     let transaction = connection.transaction()?;
     let id = transaction
@@ -99,8 +122,8 @@ fn check_run(connection: &mut Connection, key: i64, findings: &mut Vec<Finding>)
             return Ok(());
         }
     };
-    let told = row_of(&transaction, key)?;
-    let loaded = load_within(&transaction, &run);
+    let told = row_of(&transaction, behind, key)?;
+    let loaded = load_within(&transaction, behind, &run);
     let mut wrong = |what: String| findings.push(Finding { run: Some(run.clone()), what });
     if let Some((_, Some(fault))) = &told {
         wrong(format!("run {run}: {}", unreadable(fault)));

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, named_params, params};
 use super::error::unusable;
 use super::job::{Fault, Granted};
 use super::load::check_unknown;
+use super::places::{OF_RUN, WITH_LAST, are_many_behind, upto};
 use super::rows::text;
 use super::writer::{Leased, Us, Writer};
 use crate::journal::held::{Held, LastRow, Past};
@@ -135,16 +136,21 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<(Granted, Leas
 }
 
 /// What the writer has to know of a run that it writes to.
-fn hold(writer: &Writer, run: &RunId, key: i64, epoch: u64, found: Option<Found>) -> Result<Held, Fault> {
+fn hold(writer: &mut Writer, run: &RunId, key: i64, epoch: u64, found: Option<Found>) -> Result<Held, Fault> {
     let past = match found {
         None => None,
         Some(found) => {
-            let last = writer
-                .connection
-                .prepare_cached(
-                    "SELECT last_seq, at_us, percentage, phase FROM record WHERE run = ?1 ORDER BY first_seq DESC LIMIT 1",
-                )?
-                .query_row([key], |row| {
+            let connection = &writer.connection;
+            if are_many_behind(connection)? {
+                // Who goes on with one run may do so with many.
+                writer.rows.places.ask();
+            }
+            let last = connection
+                .prepare_cached(&format!(
+                    "SELECT last_seq, at_us, percentage, phase FROM record
+                    WHERE id = (SELECT max(record) FROM ({OF_RUN}))"
+                ))?
+                .query_row([key, upto(connection)?], |row| {
                     let (last_seq, at_us) = (row.get(0)?, row.get(1)?);
                     Ok(LastRow { last_seq, at_us, percentage: row.get(2)?, phase: row.get(3)? })
                 })
@@ -247,10 +253,8 @@ pub(super) fn give_back(connection: &Connection, lease: &Lease, last_seq: u64) -
     }
     free_names(connection, lease.key)?;
     connection
-        .prepare_cached(
-            "DELETE FROM run WHERE key = ?1 AND last_seq = 0 AND NOT EXISTS (SELECT 1 FROM record WHERE run = ?1)",
-        )?
-        .execute([lease.key])
+        .prepare_cached(&format!("DELETE FROM run WHERE key = ?1 AND last_seq = 0 AND NOT EXISTS ({OF_RUN})"))?
+        .execute([lease.key, upto(connection)?])
         .map(drop)
 }
 
@@ -272,12 +276,13 @@ pub(super) fn abandon(writer: &mut Writer, run: &RunId, why: &str) -> Result<(),
 /// The key of a run that has begun, and who drives it. Nothing else of it is read: what is damaged can be given up.
 fn find_begun(connection: &Connection, run: &RunId) -> Result<Option<(i64, Option<Holder>)>, Fault> {
     let found: Option<(i64, bool, Option<Holder>)> = connection
-        .prepare_cached(
-            "SELECT run.key, run.workflow IS NOT NULL OR EXISTS (SELECT 1 FROM record WHERE record.run = run.key),
-            owner.key, owner.id
-            FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?1",
-        )?
-        .query_row([run.to_string()], |row| Ok((row.get(0)?, row.get(1)?, holder_of(row, 2)?)))
+        .prepare_cached(&format!(
+            "SELECT run.key, run.workflow IS NOT NULL OR last.id IS NOT NULL, owner.key, owner.id
+            FROM run {WITH_LAST} LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?2"
+        ))?
+        .query_row(params![upto(connection)?, run.to_string()], |row| {
+            Ok((row.get(0)?, row.get(1)?, holder_of(row, 2)?))
+        })
         .optional()?;
     if found.is_none() {
         check_unknown(connection, run)?;

@@ -8,19 +8,19 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::claims::owner_of;
 use super::error::store;
+use super::places::{Behind, WITH_LAST, upto};
 use crate::journal::columns::Columns;
 use crate::journal::record::{from_micros, id_check, micros};
 use crate::journal::{JournalError, RunQuery, RunSummary};
 use crate::run_id::RunId;
 
 /// A run that was claimed and has no event yet is none. One without rows, or without a workflow, is damaged.
-const SELECT: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels, run.metadata,
+const RUNS: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels, run.metadata,
     run.started_at, last.at_us, run.parent, run.error, run.abandoned_why, run.abandoned_at,
     run.id_check, run.owner, owner.host, owner.pid, owner.since
-    FROM run
-    LEFT JOIN record AS last
-    ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
-    LEFT JOIN owner ON owner.key = run.owner
+    FROM run";
+
+const THAT_BEGAN: &str = "LEFT JOIN owner ON owner.key = run.owner
     WHERE (run.workflow IS NOT NULL OR last.id IS NOT NULL)";
 
 pub(super) fn list(connection: &Connection, path: &Path, query: &RunQuery) -> Result<Vec<RunSummary>, JournalError> {
@@ -28,7 +28,7 @@ pub(super) fn list(connection: &Connection, path: &Path, query: &RunQuery) -> Re
 }
 
 fn try_list(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
-    let (text, values) = statement(query);
+    let (text, values) = statement(query, upto(connection)?);
     let mut select = connection.prepare(&text)?;
     select
         .query_map(rusqlite::params_from_iter(values), |row| {
@@ -39,20 +39,27 @@ fn try_list(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>
 }
 
 /// What the list has of the run of this key, and what of that cannot be read; `None` where it is none.
-pub(super) fn row_of(connection: &Connection, key: i64) -> Result<Option<(RunSummary, Option<String>)>, Error> {
+pub(super) fn row_of(
+    connection: &Connection,
+    behind: &mut Behind,
+    key: i64,
+) -> Result<Option<(RunSummary, Option<String>)>, Error> {
+    let (_, behind) = behind.of(key, connection)?;
+    let with_last = "LEFT JOIN record AS last
+        ON last.id = coalesce(?2, (SELECT max(record) FROM place WHERE place.run = run.key))";
     connection
-        .prepare_cached(&format!("{SELECT} AND run.key = ?1"))?
-        .query_row([key], |row| {
+        .prepare_cached(&format!("{RUNS} {with_last} {THAT_BEGAN} AND run.key = ?1"))?
+        .query_row((key, behind.last()), |row| {
             let (columns, fault) = columns(row);
             Ok(columns.read(fault))
         })
         .optional()
 }
 
-/// The query as SQL, and what stands for its question marks.
-fn statement(query: &RunQuery) -> (String, Vec<Sql>) {
-    let mut text = SELECT.to_owned();
-    let mut values = Vec::new();
+/// The query as SQL, and what stands for its question marks; `upto` is the last row that is placed.
+fn statement(query: &RunQuery, upto: i64) -> (String, Vec<Sql>) {
+    let mut text = format!("{RUNS} {WITH_LAST} {THAT_BEGAN}");
+    let mut values = vec![upto.into()];
     let mut and = |condition: &str, bound: Vec<Sql>| {
         text.push_str(" AND ");
         text.push_str(condition);

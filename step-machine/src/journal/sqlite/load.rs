@@ -4,6 +4,7 @@ use rusqlite::{Connection, Error, OptionalExtension, Transaction};
 
 use super::error::read;
 use super::job::Fault;
+use super::places::Behind;
 use crate::event::Event;
 use crate::journal::JournalError;
 use crate::journal::error::damaged;
@@ -11,13 +12,17 @@ use crate::journal::record::{Row, id_check};
 use crate::run_id::RunId;
 
 /// All events of a run; none where it is not there.
-pub(super) fn load(connection: &mut Connection, run: &RunId) -> Result<Vec<Event>, JournalError> {
+pub(super) fn load(connection: &mut Connection, behind: &mut Behind, run: &RunId) -> Result<Vec<Event>, JournalError> {
     // All that is read is of one moment.
     let transaction = connection.transaction().map_err(|error| read(run, error))?;
-    load_within(&transaction, run)
+    load_within(&transaction, behind, run)
 }
 
-pub(super) fn load_within(transaction: &Transaction<'_>, run: &RunId) -> Result<Vec<Event>, JournalError> {
+pub(super) fn load_within(
+    transaction: &Transaction<'_>,
+    behind: &mut Behind,
+    run: &RunId,
+) -> Result<Vec<Event>, JournalError> {
     let Some(found) = find(transaction, run).map_err(|error| read(run, error))? else {
         check_unknown(transaction, run).map_err(|error| match error {
             Fault::Alone(error) => error,
@@ -25,7 +30,7 @@ pub(super) fn load_within(transaction: &Transaction<'_>, run: &RunId) -> Result<
         })?;
         return Ok(Vec::new());
     };
-    let events = events_of(transaction, run, found.key)?;
+    let events = events_of(transaction, behind, run, found.key)?;
     let last = found.last_seq.max(if found.is_driven { newest(transaction, run, found.key)? } else { 0 });
     if events.last().map_or(0, |event| event.seq) < last {
         return Err(damaged(run, format!("event {last} is missing")));
@@ -61,7 +66,7 @@ pub(super) fn check_unknown(connection: &Connection, run: &RunId) -> Result<(), 
 }
 
 /// The last event of a run that the newest rows have. The row of the run does not tell while it is driven, nor after a
-/// crash, and were the index of rows damaged just there, its end would seem to be an earlier one.
+/// crash, and were the places of rows damaged just there, its end would seem to be an earlier one.
 fn newest(transaction: &Transaction<'_>, run: &RunId, key: i64) -> Result<u64, JournalError> {
     let select = "SELECT coalesce(max(last_seq), 0)
         FROM (SELECT run, last_seq FROM record NOT INDEXED ORDER BY id DESC LIMIT 1024) WHERE run = ?1";
@@ -69,21 +74,39 @@ fn newest(transaction: &Transaction<'_>, run: &RunId, key: i64) -> Result<u64, J
     found.map_err(|error| read(run, error))
 }
 
-pub(super) fn events_of(connection: &Connection, run: &RunId, key: i64) -> Result<Vec<Event>, JournalError> {
-    let fail = |error| read(run, error);
-    let mut select = connection
-        .prepare_cached(
-            "SELECT first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body
-            FROM record WHERE run = ?1 ORDER BY first_seq",
-        )
-        .map_err(fail)?;
-    let mut rows = select.query([key]).map_err(fail)?;
+const PLACED: &str = "SELECT first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body
+    FROM place JOIN record ON record.id = place.record WHERE place.run = ?1 AND place.record <= ?2
+    ORDER BY place.record";
+
+const BEHIND: &str = "SELECT first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body
+    FROM record WHERE run = ?1 AND id = ?2";
+
+fn events_of(connection: &Connection, behind: &mut Behind, run: &RunId, key: i64) -> Result<Vec<Event>, JournalError> {
+    let (upto, behind) = behind.of(key, connection).map_err(|error| read(run, error))?;
     let mut events = Vec::new();
-    while let Some(row) = rows.next().map_err(fail)? {
-        let (record, checksum) = record_of(row, 0).map_err(fail)?;
-        record.decode(run, checksum, &mut events)?;
+    decode(connection, PLACED, [key, upto], run, &mut events)?;
+    for id in behind {
+        decode(connection, BEHIND, [key, *id], run, &mut events)?;
     }
     Ok(events)
+}
+
+/// Reads the events of the rows that a query finds.
+fn decode(
+    connection: &Connection,
+    select: &str,
+    values: [i64; 2],
+    run: &RunId,
+    events: &mut Vec<Event>,
+) -> Result<(), JournalError> {
+    let fail = |error| read(run, error);
+    let mut select = connection.prepare_cached(select).map_err(fail)?;
+    let mut rows = select.query(values).map_err(fail)?;
+    while let Some(row) = rows.next().map_err(fail)? {
+        let (record, checksum) = record_of(row, 0).map_err(fail)?;
+        record.decode(run, checksum, events)?;
+    }
+    Ok(())
 }
 
 /// The columns of a row of events from the column `at` on, and its checksum.

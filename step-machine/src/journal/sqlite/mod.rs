@@ -11,6 +11,7 @@ mod load;
 mod log;
 mod options;
 mod owner;
+mod places;
 mod prune;
 mod queue;
 mod reader;

@@ -7,20 +7,20 @@ use rusqlite::{Connection, Error, Params, Row};
 use super::claims::{holder, is_driven};
 use super::job::Fault;
 use super::load::record_of;
+use super::places::{OF_RUN, WITH_LAST, upto};
 use super::writer::Writer;
 use crate::journal::record::micros;
 
 /// So many are removed in one transaction, while the others wait.
 const AT_ONCE: usize = 500;
 
-const OVER: &str = "SELECT run.key, run.id, run.abandoned_at IS NOT NULL,
+const RUNS: &str = "SELECT run.key, run.id, run.abandoned_at IS NOT NULL,
     last.first_seq, last.last_seq, last.epoch, last.at_us, last.percentage, last.phase, last.checksum, last.body
-    FROM run
-    JOIN record AS last
-    ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
-    WHERE run.key > ?1 AND run.parent IS NULL AND last.at_us < ?2
+    FROM run";
+
+const OVER: &str = "WHERE run.key > ?2 AND run.parent IS NULL AND last.at_us < ?3
     AND (run.status IN ('completed', 'failed', 'cancelled', 'rolled_back') OR run.abandoned_at IS NOT NULL)
-    ORDER BY run.key LIMIT ?3";
+    ORDER BY run.key LIMIT ?4";
 
 /// A run and all that is nested in it, however deep.
 const FAMILY: &str = "WITH RECURSIVE family (key, id) AS (
@@ -45,7 +45,8 @@ impl Pruning {
 
     /// Removes some more.
     pub(super) fn go_on(mut self, writer: &mut Writer) -> Result<Self, Fault> {
-        let over = over(&writer.connection, (self.after, self.before, AT_ONCE))?;
+        let upto = upto(&writer.connection)?;
+        let over = over(&writer.connection, (upto, self.after, self.before, AT_ONCE))?;
         self.is_done = over.len() < AT_ONCE;
         self.after = over.last().map_or(self.after, |(key, _)| *key);
         for (run, _) in over.into_iter().filter(|(_, is_sure)| *is_sure) {
@@ -54,7 +55,7 @@ impl Pruning {
                 continue;
             }
             for key in family {
-                remove(&writer.connection, key)?;
+                remove(&writer.connection, key, upto)?;
             }
             self.removed += 1;
         }
@@ -65,7 +66,7 @@ impl Pruning {
 /// The runs that are over, each with whether that is sure: the time stands in a row that may be damaged. Of one that was
 /// given up it does not matter.
 fn over(connection: &Connection, values: impl Params) -> Result<Vec<(i64, bool)>, Error> {
-    let mut select = connection.prepare_cached(OVER)?;
+    let mut select = connection.prepare_cached(&format!("{RUNS} {WITH_LAST} {OVER}"))?;
     select.query_map(values, |row| Ok((row.get(0)?, row.get(2)? || is_sound(row).unwrap_or(false))))?.collect()
 }
 
@@ -91,9 +92,13 @@ fn is_held(writer: &Writer, family: &[i64]) -> Result<bool, Fault> {
     Ok(false)
 }
 
-fn remove(connection: &Connection, key: i64) -> Result<(), Error> {
+/// Removes a run; `upto` is the last row that is placed.
+fn remove(connection: &Connection, key: i64, upto: i64) -> Result<(), Error> {
+    connection
+        .prepare_cached(&format!("DELETE FROM record WHERE run = ?1 AND id IN ({OF_RUN})"))?
+        .execute([key, upto])?;
     for statement in
-        ["DELETE FROM record WHERE run = ?1", "DELETE FROM exclusive WHERE run = ?1", "DELETE FROM run WHERE key = ?1"]
+        ["DELETE FROM place WHERE run = ?1", "DELETE FROM exclusive WHERE run = ?1", "DELETE FROM run WHERE key = ?1"]
     {
         connection.prepare_cached(statement)?.execute([key])?;
     }

@@ -12,6 +12,7 @@ use super::error::unusable;
 use super::job::Job;
 use super::list::list;
 use super::load::load;
+use super::places::Behind;
 use super::queue::Queue;
 use super::still::Still;
 use super::{SqliteOptions, connect, join_thread};
@@ -106,7 +107,8 @@ impl Reads {
         }
         if state.running.is_none() {
             let (sender, reads) = channel();
-            let mut reader = Reader { shared: Arc::downgrade(&self.shared), opened: state.opened.take() };
+            let mut reader =
+                Reader { shared: Arc::downgrade(&self.shared), opened: state.opened.take(), behind: Behind::default() };
             let thread = std::thread::Builder::new()
                 .name("journal-reader".to_owned())
                 .spawn(move || reader.serve(&reads))
@@ -133,9 +135,20 @@ impl Reads {
     }
 }
 
+impl Shared {
+    fn open(&self) -> Result<Opened, JournalError> {
+        if self.only_reads {
+            connect::only_to_read(&self.path, &self.options)
+        } else {
+            Ok((connect::to_read(&self.path, &self.options)?, None))
+        }
+    }
+}
+
 struct Reader {
     shared: Weak<Shared>,
     opened: Option<Opened>,
+    behind: Behind,
 }
 
 impl Reader {
@@ -148,45 +161,45 @@ impl Reader {
 
     fn answer(&mut self, read: Read, shared: &Shared) {
         match read {
-            Read::Load(run, answer) => answer.send(self.connected(shared, |connection| load(connection, &run))),
-            Read::List(query, answer) => {
-                answer.send(self.connected(shared, |connection| list(connection, &shared.path, &query)));
+            Read::Load(run, answer) => {
+                answer.send(self.connected(shared, |connection, behind| load(connection, behind, &run)))
             }
-            Read::Check(answer) => answer.send(self.connected(shared, |connection| check(connection, &shared.path))),
-            Read::Claimed(lease, answer) => match self.connected(shared, |connection| load(connection, &lease.run)) {
-                Ok(events) => answer.send(Ok(Claimed::new(lease, events))),
-                Err(error) => {
-                    give_back(shared, lease);
-                    answer.send(Err(error));
+            Read::List(query, answer) => {
+                answer.send(self.connected(shared, |connection, _| list(connection, &shared.path, &query)));
+            }
+            Read::Check(answer) => {
+                answer.send(self.connected(shared, |connection, behind| check(connection, behind, &shared.path)));
+            }
+            Read::Claimed(lease, answer) => {
+                match self.connected(shared, |connection, behind| load(connection, behind, &lease.run)) {
+                    Ok(events) => answer.send(Ok(Claimed::new(lease, events))),
+                    Err(error) => {
+                        give_back(shared, lease);
+                        answer.send(Err(error));
+                    }
                 }
-            },
+            }
         }
     }
 
     fn connected<T>(
         &mut self,
         shared: &Shared,
-        work: impl Fn(&mut Connection) -> Result<T, JournalError>,
+        work: impl Fn(&mut Connection, &mut Behind) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
         self.forget_what_has_changed(shared);
         loop {
-            let done = work(self.connection(shared)?);
+            if self.opened.is_none() {
+                self.opened = Some(shared.open()?);
+                self.behind = Behind::default();
+            }
+            let Some((connection, _)) = &mut self.opened else { return Err(JournalError::Closed) };
+            let done = work(connection, &mut self.behind);
             // What was read alone counts only where nobody began to write meanwhile.
             if !self.forget_what_has_changed(shared) {
                 return done;
             }
         }
-    }
-
-    fn connection(&mut self, shared: &Shared) -> Result<&mut Connection, JournalError> {
-        if self.opened.is_none() {
-            self.opened = Some(if shared.only_reads {
-                connect::only_to_read(&shared.path, &shared.options)?
-            } else {
-                (connect::to_read(&shared.path, &shared.options)?, None)
-            });
-        }
-        self.opened.as_mut().map(|(connection, _)| connection).ok_or(JournalError::Closed)
     }
 
     /// Closes a file that is read alone where it is not any more as it was; whether that is so.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Error, Statement, params};
 use serde_json::Value;
 
+use super::places::Places;
 use crate::event::RunStatus;
 use crate::journal::Lease;
 use crate::journal::appended::{Appended, Changes};
@@ -21,9 +22,10 @@ const FULL_BODY: usize = 3_980;
 pub(super) struct Rows {
     new: Vec<Pending>,
     /// Where the row of a run stands, by its key.
-    places: HashMap<i64, usize>,
-    /// What a run wrote last that was alone: what it brings next is put to it, and changes no page of the index.
+    indices: HashMap<i64, usize>,
+    /// What a run wrote last that was alone: what it brings next is put to it, and so changes a single page.
     open: Option<Open>,
+    pub(super) places: Places,
 }
 
 /// A row that was written and is not full.
@@ -35,14 +37,14 @@ struct Open {
 impl Rows {
     /// Puts a row behind those that are there, or to the one of its run.
     pub(super) fn put(&mut self, row: Pending, connection: &Connection) -> Result<(), Error> {
-        if let Some(earlier) = self.places.get(&row.key).and_then(|place| self.new.get_mut(*place)) {
+        if let Some(earlier) = self.indices.get(&row.key).and_then(|index| self.new.get_mut(*index)) {
             if earlier.takes(&row) {
                 earlier.merge(row);
                 return Ok(());
             }
             self.flush(connection)?;
         }
-        self.places.insert(row.key, self.new.len());
+        self.indices.insert(row.key, self.new.len());
         self.new.push(row);
         Ok(())
     }
@@ -50,8 +52,9 @@ impl Rows {
     /// Forgets what was not written, and what may be taken back.
     pub(super) fn clear(&mut self) {
         self.new.clear();
-        self.places.clear();
+        self.indices.clear();
         self.open = None;
+        self.places.forget();
     }
 
     /// Whether the last row takes what is appended.
@@ -76,8 +79,8 @@ impl Rows {
         let is_alone = self.new.len() == 1;
         // Once for all of them: to find it in the cache costs as much as a tenth of a row.
         let mut insert = connection.prepare_cached(
-            "INSERT INTO record (run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO record (id, run, first_seq, last_seq, epoch, at_us, percentage, phase, checksum, body)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         for mut row in self.new.drain(..) {
             let (key, last, changes) = (row.key, row.last, row.changes.take());
@@ -85,7 +88,11 @@ impl Rows {
                 let open = self.open.take().filter(|open| is_alone && open.has_room((key, row.epoch), &row.body));
                 let written = match open {
                     Some(open) => open.add(row, connection)?.ok_or(Error::StatementChangedRows(0))?,
-                    None => Open { id: add(&mut insert, &row)?, row },
+                    None => {
+                        let id = self.places.take(connection, row.body.len())?;
+                        add(&mut insert, id, &row)?;
+                        Open { id, row }
+                    }
                 };
                 self.open = is_alone.then_some(written);
             }
@@ -93,7 +100,7 @@ impl Rows {
                 change(connection, key, last, *changes)?;
             }
         }
-        self.places.clear();
+        self.indices.clear();
         Ok(())
     }
 }
@@ -104,7 +111,7 @@ impl Open {
     }
 
     /// Writes what comes later to it. `None` where the row, or the lease under which it was written, is there no more:
-    /// once a run is pruned, its rows' ids are given to others.
+    /// once a run is pruned, its rows' ids may be given to others.
     fn add(mut self, later: Pending, connection: &Connection) -> Result<Option<Self>, Error> {
         self.row.merge(later);
         let mut update = connection.prepare_cached(
@@ -118,10 +125,10 @@ impl Open {
     }
 }
 
-/// Writes a row; gives its id.
-fn add(insert: &mut Statement<'_>, row: &Pending) -> Result<i64, Error> {
+/// Writes a row.
+fn add(insert: &mut Statement<'_>, id: i64, row: &Pending) -> Result<(), Error> {
     let Pending { key, epoch, first, last, at_us, percentage, phase, body, .. } = row;
-    insert.insert(params![key, first, last, epoch, at_us, percentage, phase, row.checksum(), body])
+    insert.execute(params![id, key, first, last, epoch, at_us, percentage, phase, row.checksum(), body]).map(drop)
 }
 
 /// Writes what changes in the row of a run.

@@ -36,10 +36,10 @@ CREATE INDEX run_owner ON run (owner) WHERE owner IS NOT NULL;
 
 -- What was appended at once, in the order of arrival, so that what many runs write stands on few pages; and what a run
 -- that was alone appended next, until the row is full. The time, the percentage and the phase are those after its last
--- event.
+-- event. What has a greater id was written later, and no id is given twice that is placed.
 CREATE TABLE record (
   id INTEGER PRIMARY KEY,
-  run INTEGER NOT NULL REFERENCES run (key),
+  run INTEGER NOT NULL,
   first_seq INTEGER NOT NULL,
   last_seq INTEGER NOT NULL,
   epoch INTEGER NOT NULL,
@@ -50,7 +50,22 @@ CREATE TABLE record (
   body TEXT NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX record_of_run ON record (run, first_seq);
+-- Where the rows of a run stand, but for the newest: an index, written for many commits at once.
+CREATE TABLE place (
+  run INTEGER NOT NULL,
+  record INTEGER NOT NULL,
+  PRIMARY KEY (run, record)
+) STRICT, WITHOUT ROWID;
+
+-- All rows up to this one are in place, and none after it. The checksum is the CRC-32 of the number's eight bytes, the
+-- least first.
+CREATE TABLE placed (
+  key INTEGER PRIMARY KEY CHECK (key = 1),
+  upto INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO placed (key, upto, checksum) VALUES (1, 0, 1696784233);
 
 -- The names of things that only one run at a time may touch.
 CREATE TABLE exclusive (
@@ -60,6 +75,14 @@ CREATE TABLE exclusive (
 
 CREATE INDEX exclusive_of_run ON exclusive (run);
 
+-- The rows of each run that are not in place yet. They are gathered once: in a union with those that are, a condition on
+-- the run would not reach either.
+CREATE VIEW behind AS
+SELECT run, max(id) AS last, json_group_array(id) AS records
+FROM record
+WHERE id > (SELECT upto FROM placed)
+GROUP BY run;
+
 CREATE VIEW runs AS
 SELECT
   run.id, run.workflow, last.phase, last.percentage AS progress, run.status, run.metadata, run.labels, run.parent,
@@ -68,8 +91,9 @@ SELECT
     AS updated_at,
   owner.host AS owner_host, owner.pid AS owner_pid, run.abandoned_why, run.abandoned_at
 FROM run
+LEFT JOIN behind ON behind.run = run.key
 JOIN record AS last
-  ON last.id = (SELECT id FROM record WHERE record.run = run.key ORDER BY record.first_seq DESC LIMIT 1)
+  ON last.id = coalesce(behind.last, (SELECT max(record) FROM place WHERE place.run = run.key))
 LEFT JOIN owner ON owner.key = run.owner
 WHERE run.workflow IS NOT NULL;
 
@@ -79,7 +103,10 @@ SELECT
   each.value ->> 'elapsed_ms' AS elapsed_ms, each.value ->> 'type' AS type, each.value ->> 'step' AS step,
   each.value AS body
 FROM run
-JOIN record ON record.run = run.key
+LEFT JOIN behind ON behind.run = run.key
+JOIN record ON record.run = run.key AND record.id IN (
+  SELECT place.record FROM place WHERE place.run = run.key UNION ALL SELECT value FROM json_each(behind.records)
+)
 JOIN json_each(record.body) AS each;
 
 -- The steps that began or were skipped, each as its last event left it. The last body of a kind is found as the largest

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, Error};
+use rusqlite::{Connection, Error, TransactionBehavior};
 
 use super::claims;
 use super::connect::check_version;
@@ -17,7 +17,7 @@ use super::reader::Reads;
 use super::rows::Rows;
 use super::wait::Wait;
 use super::wal::Reserve;
-use super::{Synchronous, log};
+use super::{Synchronous, log, places};
 use crate::journal::appended::Appended;
 use crate::journal::held::Held;
 use crate::journal::{Claim, JournalError, Lease, Owner, host};
@@ -89,6 +89,9 @@ impl Writer {
     /// Does all of `jobs` in one transaction, and answers; gives back what is not at its end with that.
     pub(super) fn write(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let Some(jobs) = self.write_alone(jobs) else { return Vec::new() };
+        if jobs.iter().any(|job| matches!(job, Job::Prune(..))) {
+            self.place_many();
+        }
         let mut failure = self.begin(&jobs).err();
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -100,7 +103,34 @@ impl Writer {
             failure = self.commit().err();
         }
         let failure = failure.map(|error| self.fail(error, &mut outcomes));
-        outcomes.into_iter().filter_map(|outcome| outcome.send(failure.as_ref(), &self.reads)).collect()
+        let left = outcomes.into_iter().filter_map(|outcome| outcome.send(failure.as_ref(), &self.reads)).collect();
+        if self.rows.places.is_time() {
+            self.place();
+        }
+        left
+    }
+
+    /// Places the rows, where that is worth it.
+    fn place_many(&mut self) {
+        if places::are_many_behind(&self.connection).is_ok_and(|are_many| are_many) {
+            self.place();
+        }
+    }
+
+    /// Places the rows. Where that fails they are still found, only not as quickly, and it is tried again later.
+    fn place(&mut self) {
+        let placed = self.wait.set_for(&[], &self.connection).and_then(|()| self.try_to_place());
+        match placed {
+            Ok(()) => self.wait.done(&self.connection),
+            Err(error) => self.wait.failed(&error),
+        }
+    }
+
+    fn try_to_place(&mut self) -> Result<(), Error> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        check_version(&transaction)?;
+        places::place(&transaction)?;
+        transaction.commit()
     }
 
     fn begin(&mut self, jobs: &[Job]) -> Result<(), Error> {
@@ -110,6 +140,7 @@ impl Writer {
         if self.data_version != Some(version) {
             check_version(&self.connection)?;
             self.data_version = Some(version);
+            self.rows.places.forget();
             self.leases.values_mut().for_each(|leased| leased.is_sure = false);
             self.us.iter_mut().for_each(|us| us.is_sure = false);
         }
@@ -346,6 +377,7 @@ impl Writer {
             // Whoever comes next clears it away otherwise.
             let _ = self.wait.set_for(&[], &self.connection);
             let _ = claims::remove_owner(&self.connection, key);
+            self.place_many();
         }
     }
 }
