@@ -107,7 +107,7 @@ fn dump(path: &Path) -> String {
         writeln!(text, "PRAGMA {pragma} = {value};").unwrap();
     }
     write!(text, "\n{}", made("'table'")).unwrap();
-    for table in ["owner", "run", "record", "exclusive"] {
+    for table in ["owner", "run", "record", "place", "placed", "exclusive"] {
         let columns = texts(&format!("SELECT name FROM pragma_table_info('{table}') ORDER BY cid"));
         let values = columns.iter().map(|column| format!("quote({column})")).collect::<Vec<_>>().join(" || ', ' || ");
         for row in texts(&format!("SELECT {values} FROM {table} ORDER BY 1")) {
