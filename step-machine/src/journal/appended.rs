@@ -66,6 +66,24 @@ impl Appended {
         }
     }
 
+    /// The same once more, where it [only adds](super::held::Held::only_adds) events.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn again(&self) -> Self {
+        let Self { lease, first, last, body, at_us, percentage, phase, .. } = self;
+        Self {
+            lease: lease.clone(),
+            first: *first,
+            last: *last,
+            body: body.clone(),
+            at_us: *at_us,
+            percentage: *percentage,
+            phase: phase.clone(),
+            changes: None,
+            release: false,
+            fault: None,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.last == 0
     }

@@ -99,6 +99,19 @@ impl Held {
         self.failure.get_or_insert_with(|| why.into());
     }
 
+    /// Where it stands, for [`Self::go_back`].
+    #[cfg(feature = "sqlite")]
+    pub(super) fn mark(&self) -> LastRow {
+        let Self { last_seq, at_us, percentage, phase, .. } = self;
+        LastRow { last_seq: *last_seq, at_us: *at_us, percentage: *percentage, phase: phase.clone() }
+    }
+
+    /// What was put down since then, which were only events, was not written.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn go_back(&mut self, to: LastRow) {
+        LastRow { last_seq: self.last_seq, at_us: self.at_us, percentage: self.percentage, phase: self.phase } = to;
+    }
+
     /// The row of an append, which then counts as written.
     pub(super) fn put_down(&mut self, append: Appended) -> Pending {
         if !append.is_empty() {

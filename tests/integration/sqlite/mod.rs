@@ -6,6 +6,7 @@ mod full_disk;
 mod log;
 mod opening;
 mod owners;
+mod patience;
 mod places;
 mod processes;
 mod pruned;

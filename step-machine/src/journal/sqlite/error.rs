@@ -53,6 +53,11 @@ pub(super) fn read(run: &RunId, source: Error) -> JournalError {
     JournalError::Read { run: run.clone(), source: Box::new(source) }
 }
 
+/// Whether another process is just writing to the file.
+pub(super) fn is_locked(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
 /// Whether what stands in the file cannot have been written by us.
 pub(super) fn is_damage(error: &Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))

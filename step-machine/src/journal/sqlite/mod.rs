@@ -45,10 +45,10 @@ use crate::sync::lock;
 /// A journal in one file, which survives crashes and power losses, and which several processes may use at once.
 ///
 /// What it has of each run can be looked at with plain SQL: the views `runs`, `steps` and `events` are made for that.
-/// The claim and the commits of the only run that is driven are waited for on the thread that drives it, also where that is
-/// one of an async runtime: it takes less than going to another thread and back. With several runs a thread of the journal
-/// writes for all. So as long as another process holds the lock of the file, as one that was stopped within a commit does, such
-/// a thread stands still, up to [`SqliteOptions::busy_timeout`]: in a runtime of one thread all of its tasks do.
+/// The claim and the commits of the only run that is driven are done on the thread that drives it, also where that is
+/// one of an async runtime, which waits for the disk meanwhile: it takes less than going to another thread and back. With
+/// several runs a thread of the journal writes for all; and also for one of a runtime as long as another process holds the
+/// lock of the file, so that the other tasks go on.
 ///
 /// Clones share one connection; the last one that goes waits until all that was asked for is done.
 ///
@@ -152,7 +152,7 @@ impl SqliteJournal {
         let connection = connect::to_write(&path, options)?;
         let queue = Arc::new_cyclic(|queue| {
             let reads = Reads::new(path.clone(), options.clone(), queue.clone(), None);
-            Queue::new(Writer::new(connection, path.clone(), reads.clone(), options.synchronous), reads)
+            Queue::new(Writer::new(connection, path.clone(), reads.clone(), options), reads)
         });
         let served = queue.clone();
         let thread = std::thread::Builder::new()

@@ -74,7 +74,6 @@ impl SqliteOptions {
     }
 
     /// How long another process that is just writing to the file is waited for: 10 s by default, 24 days at most.
-    /// The only run that is driven waits on the thread that drives it, also where that is one of an async runtime.
     pub fn busy_timeout(mut self, span: Duration) -> Self {
         self.busy_timeout = span.min(LONGEST_WAIT);
         self

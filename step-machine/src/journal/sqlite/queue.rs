@@ -66,7 +66,8 @@ impl Queue {
 
     /// Asks the writer for something. One that its thread waits for is written by that thread itself, where nobody
     /// else is about to: that saves two changes of threads. So is one that a task waits for whose run is the only one:
-    /// nothing would be committed together with it. Where the queue is closed, the job's answer says so.
+    /// nothing would be committed together with it; but no task waits so for another process. Where the queue is closed, the
+    /// job's answer says so.
     pub(super) fn push(&self, job: Job, by: Waiting) {
         let is_alone = || self.leases.load(Ordering::Relaxed) <= 1;
         let is_waited_for = by == Waiting::Thread || (by == Waiting::Task && is_alone());
@@ -80,7 +81,7 @@ impl Queue {
         if is_waited_for && waiting.list.is_empty() && !waiting.is_busy {
             waiting.is_busy = true;
             drop(waiting);
-            self.write(vec![job]);
+            self.write(vec![job], by == Waiting::Thread);
             return;
         }
         waiting.bytes += job.size();
@@ -96,7 +97,7 @@ impl Queue {
         let mut pause = FIRST_PAUSE;
         while let Some(jobs) = self.next(pause) {
             pause = if jobs.is_empty() { LONGEST_PAUSE.min(pause * 2) } else { FIRST_PAUSE };
-            self.write(jobs);
+            self.write(jobs, true);
         }
         lock(&self.writer).close();
     }
@@ -131,13 +132,19 @@ impl Queue {
         (waiting, timeout.timed_out())
     }
 
-    fn write(&self, jobs: Vec<Job>) {
+    fn write(&self, jobs: Vec<Job>, is_patient: bool) {
         let _turn = Turn(self);
         let mut writer = lock(&self.writer);
-        let left = writer.write(jobs);
+        let left = writer.write(jobs, is_patient);
         if !left.is_empty() {
-            // After what others have brought meanwhile.
-            lock(&self.waiting).list.extend(left);
+            let mut waiting = lock(&self.waiting);
+            waiting.bytes += left.iter().map(Job::size).sum::<usize>();
+            if is_patient {
+                // After what others have brought meanwhile.
+                waiting.list.extend(left);
+            } else {
+                waiting.list.splice(0..0, left);
+            }
         }
         self.leases.store(writer.leases.len(), Ordering::Relaxed);
         self.is_late.store(!writer.unreleased.is_empty(), Ordering::Relaxed);

@@ -4,20 +4,20 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, Error, TransactionBehavior};
 
 use super::claims;
 use super::connect::check_version;
-use super::error::unusable;
+use super::error::{is_locked, unusable};
 use super::job::{Failure, Fault, Granted, Job, Outcome};
 use super::owner::{Home, OwnerFile};
 use super::reader::Reads;
 use super::rows::Rows;
 use super::wait::Wait;
 use super::wal::Reserve;
-use super::{Synchronous, log, places};
+use super::{SqliteOptions, log, places};
 use crate::journal::appended::Appended;
 use crate::journal::held::Held;
 use crate::journal::{Claim, JournalError, Lease, Owner, host};
@@ -43,6 +43,10 @@ pub(super) struct Writer {
     stuck: Vec<Lease>,
     pub(super) reserve: Reserve,
     pub(super) wait: Wait,
+    /// How long another process that writes is waited for,
+    busy_timeout: Duration,
+    /// and whether it is now: not on the thread of a task.
+    pub(super) is_patient: bool,
 }
 
 /// This process, as an owner of runs.
@@ -68,7 +72,7 @@ pub(super) struct Leased {
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads, synchronous: Synchronous) -> Self {
+    pub(super) fn new(connection: Connection, path: PathBuf, reads: Reads, options: &SqliteOptions) -> Self {
         let has_log = log::is_there(&path);
         Self {
             home: Home::of(&path),
@@ -82,17 +86,24 @@ impl Writer {
             data_version: None,
             unreleased: Vec::new(),
             stuck: Vec::new(),
-            wait: Wait::new(synchronous, has_log),
+            wait: Wait::new(options.synchronous, has_log),
+            busy_timeout: options.busy_timeout,
+            is_patient: true,
         }
     }
 
-    /// Does all of `jobs` in one transaction, and answers; gives back what is not at its end with that.
-    pub(super) fn write(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+    /// Does all of `jobs` in one transaction, and answers; gives back what is not at its end with that, and all of it
+    /// where another process writes that is not to be waited for.
+    pub(super) fn write(&mut self, jobs: Vec<Job>, is_patient: bool) -> Vec<Job> {
+        self.set_patience(is_patient);
         let Some(jobs) = self.write_alone(jobs) else { return Vec::new() };
         if jobs.iter().any(|job| matches!(job, Job::Prune(..))) {
             self.place_many();
         }
         let mut failure = self.begin(&jobs).err();
+        if !self.is_patient && failure.as_ref().is_some_and(is_locked) {
+            return jobs;
+        }
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {
             let mut outcome = self.perform(job, failure.is_some());
@@ -131,6 +142,16 @@ impl Writer {
         check_version(&transaction)?;
         places::place(&transaction)?;
         transaction.commit()
+    }
+
+    fn set_patience(&mut self, is_patient: bool) {
+        if self.is_patient != is_patient {
+            let timeout = if is_patient { self.busy_timeout } else { Duration::ZERO };
+            // It fails only for spans that SQLite does not know.
+            if self.connection.busy_timeout(timeout).is_ok() {
+                self.is_patient = is_patient;
+            }
+        }
     }
 
     fn begin(&mut self, jobs: &[Job]) -> Result<(), Error> {
@@ -373,6 +394,7 @@ impl Writer {
     /// Leaves nothing behind that would have to be cleared away.
     pub(super) fn close(&mut self) {
         let Some(us) = self.us.take() else { return };
+        self.set_patience(true);
         if let Some(key) = us.key {
             // Whoever comes next clears it away otherwise.
             let _ = self.wait.set_for(&[], &self.connection);
