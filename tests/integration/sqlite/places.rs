@@ -115,7 +115,7 @@ fn rows_are_placed_by_many_and_are_found_before_and_after() {
     // And with plain SQL.
     for (run, events) in &filled.events {
         let count = format!("SELECT count(DISTINCT seq) * 1000000 + count(*) FROM events WHERE run = '{run}'");
-        let expected = events.len() as i64;
+        let expected = i64::try_from(events.len()).unwrap();
         assert_eq!(number(&path, &count), expected * 1_000_000 + expected);
     }
     assert_eq!(number(&path, "SELECT count(*) FROM runs WHERE id IN ('a', 'b', 'c')"), 3);
@@ -231,11 +231,7 @@ fn rows_that_cannot_be_placed_keep_nobody_from_writing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("runs.db");
     left(&path, ENOUGH);
-    let page = number(&path, "SELECT rootpage FROM sqlite_schema WHERE name = 'place'") as usize;
-    let mut bytes = std::fs::read(&path).unwrap();
-    // It is no page of a tree any more.
-    bytes[(page - 1) * 4096] = 0xff;
-    std::fs::write(&path, bytes).unwrap();
+    break_page(&path, first_page_of(&path, "place"));
 
     let journal = open(&path);
     let lease = claim(&journal, "new");
@@ -253,6 +249,201 @@ fn rows_that_cannot_be_placed_keep_nobody_from_writing() {
     assert!(matches!(&refused, Err(step_machine::JournalError::Damaged { .. })), "{refused:?}");
     assert_eq!(
         number(&path, "SELECT max(last_seq) FROM record WHERE run = (SELECT max(key) FROM run)"),
-        all.len() as i64
+        i64::try_from(all.len()).unwrap()
     );
+}
+
+fn first_page_of(path: &Path, table: &str) -> usize {
+    usize::try_from(number(path, &format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'"))).unwrap()
+}
+
+/// Makes the page a page of no tree.
+fn break_page(path: &Path, page: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[(page - 1) * 4096] = 0xff;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_says_how_far_rows_are_placed_may_be_on_a_page_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let filled = left(&path, 100);
+    break_page(&path, first_page_of(&path, "placed"));
+
+    let journal = open(&path);
+    filled.assert_are_found(&journal);
+    let lease = claim(&journal, "new");
+    append(&journal, &lease, &super::events("new", 2));
+    assert_eq!(journal.claim(&Claim::of("b")).wait().unwrap().events, filled.events["b"]);
+    append(&journal, &lease, &super::events("new", 3)[2..]);
+    journal.release(&lease).wait().unwrap();
+    assert_eq!(journal.load(&"new".into()).wait().unwrap(), super::events("new", 3));
+    journal.abandon(&"a".into(), "over").wait().unwrap();
+    assert_eq!(journal.prune(SystemTime::now()).wait().unwrap(), 1);
+}
+
+#[test]
+fn a_row_that_is_not_placed_and_cannot_be_read_hides_no_other_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, path) = (folder.path().join("source.db"), folder.path().join("runs.db"));
+    let journal = open(&source);
+    let old = claim(&journal, "old");
+    append(&journal, &old, &super::events("old", 2));
+    journal.release(&old).wait().unwrap();
+    let mut filled = Filled::new(&journal);
+    filled.go_on(&journal, 100);
+    // That one is placed, with all that is there.
+    journal.release(&claim(&journal, "old")).wait().unwrap();
+    filled.go_on(&journal, 300);
+    filled.release(&journal);
+    sql(&source).execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    assert!(upto(&path) > 300 && upto(&path) < rows(&path) - 800);
+    filled.events.insert("old", super::events("old", 2));
+    // The first run that comes has that number, and its row stands on a page of its own.
+    let bytes = std::fs::read(&path).unwrap();
+    let row = b"\"seq\":200,";
+    let at = bytes.windows(row.len()).position(|found| found == row).unwrap();
+    break_page(&path, at / 4096 + 1);
+
+    let journal = open(&path);
+    let new = claim(&journal, "new");
+    append(&journal, &new, &super::events("new", 2));
+    let mut damaged = Vec::new();
+    for (run, events) in &filled.events {
+        match journal.load(&(*run).into()).wait() {
+            Ok(found) => assert_eq!(&found, events),
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
+    assert!(matches!(&damaged[..], [one] if one.contains("event 200 is missing, event 201 comes next")), "{damaged:?}");
+    let listed = journal.list(&RunQuery::all()).wait().unwrap();
+    for (run, events) in &filled.events {
+        let listed = listed.iter().find(|listed| listed.run == (*run).into()).unwrap();
+        assert_eq!((listed.updated_at, &listed.error), (events.last().unwrap().at, &None));
+    }
+    let of_runs = journal.check().wait().unwrap().into_iter().filter_map(|finding| finding.run).collect::<Vec<_>>();
+    assert!(!of_runs.contains(&"old".into()), "{of_runs:?}");
+
+    // Who goes on with one might not see its end. To say so stops nobody who writes in the same commit.
+    let other = sql(&path);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let first = journal.prune(SystemTime::UNIX_EPOCH);
+    std::thread::sleep(Duration::from_millis(100));
+    let claimed = journal.claim(&Claim::of("old"));
+    let more = super::events("new", 3);
+    let mut next = Append::new(&new, &more[2..]);
+    next.waiting = Waiting::Nobody;
+    let appended = journal.append(next);
+    other.execute_batch("COMMIT").unwrap();
+    first.wait().unwrap();
+    let refused = claimed.wait();
+    assert!(matches!(&refused, Err(step_machine::JournalError::Damaged { .. })), "{refused:?}");
+    appended.wait().unwrap();
+    for run in filled.events.keys() {
+        journal.abandon(&(*run).into(), "over").wait().unwrap();
+    }
+}
+
+#[test]
+fn what_is_placed_stays_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = open(&path);
+    let mut filled = Filled::new(&journal);
+    filled.go_on(&journal, 30);
+    filled.release(&journal);
+    let lease = claim(&journal, "d");
+    append(&journal, &lease, &super::events("d", 2));
+    let before = rows(&path);
+
+    // So much is written and removed again by one commit that it is time to place.
+    let other = sql(&path);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let first = journal.prune(SystemTime::UNIX_EPOCH);
+    std::thread::sleep(Duration::from_millis(100));
+    let message = format!(r#""type":"step_update","step":"apply","message":"{}""#, "x".repeat(30_000));
+    for seq in 3..200 {
+        let next = event("d", seq, &message);
+        let mut append = Append::new(&lease, std::slice::from_ref(&next));
+        append.waiting = Waiting::Nobody;
+        drop(journal.append(append));
+    }
+    let released = journal.release(&lease);
+    let given_up = ["a", "b", "c", "d"].map(|run| journal.abandon(&run.into(), "over"));
+    let pruned = journal.prune(SystemTime::now());
+    other.execute_batch("COMMIT").unwrap();
+    first.wait().unwrap();
+    released.wait().unwrap();
+    for reply in given_up {
+        reply.wait().unwrap();
+    }
+    assert_eq!((pruned.wait().unwrap(), rows(&path)), (4, 0));
+    // Once all of that is through.
+    append(&journal, &claim(&journal, "e"), &super::events("e", 1));
+    assert!(upto(&path) >= before, "{} of {before}", upto(&path));
+}
+
+#[test]
+fn what_a_run_that_is_alone_adds_to_its_rows_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = open(&path);
+    let lease = claim(&journal, "r");
+    append(&journal, &lease, &super::events("r", 2));
+    let message = format!(r#""type":"step_update","step":"apply","message":"{}""#, "x".repeat(700));
+    for seq in 3..7_500 {
+        append(&journal, &lease, &[event("r", seq, &message)]);
+    }
+    let of = |rows: &str| number(&path, &format!("SELECT coalesce(sum(length(body)), 0) FROM record {rows}"));
+    assert!(of("") > 5 << 20, "{}", of(""));
+    let behind = of("WHERE id > (SELECT upto FROM placed)");
+    assert!(behind < (4 << 20) + 100_000, "{behind} bytes are not placed");
+}
+
+#[test]
+fn whoever_begins_a_first_run_places_what_others_have_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let filled = left(&path, 100);
+    let last = rows(&path);
+    let journal = open(&path);
+    append(&journal, &claim(&journal, "new"), &super::events("new", 2));
+    assert_eq!(upto(&path), last);
+    assert_eq!(journal.load(&"b".into()).wait().unwrap(), filled.events["b"]);
+}
+
+#[test]
+fn to_place_rows_keeps_nobody_waiting() {
+    const PATIENCE: Duration = Duration::from_millis(600);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    let journal = SqliteJournal::options().busy_timeout(PATIENCE).open(&path).unwrap();
+    let mut filled = Filled::new(&journal);
+    filled.go_on(&journal, 30);
+    filled.release(&journal);
+    let other = sql(&path);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let since = std::time::Instant::now();
+    assert!(journal.prune(SystemTime::now()).wait().is_err());
+    let pruned = since.elapsed();
+    let since = std::time::Instant::now();
+    drop(journal);
+    let closed = since.elapsed();
+    let most = PATIENCE.mul_f64(1.7);
+    assert!(pruned < most && closed < most, "{pruned:?} to prune, {closed:?} to close");
+}
+
+#[test]
+fn the_view_of_all_events_needs_no_index_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs.db");
+    left(&path, ENOUGH);
+    let file = sql(&path);
+    for query in ["SELECT * FROM events", "SELECT * FROM steps", "SELECT * FROM events WHERE run = 'a'"] {
+        let mut explain = file.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
+        let plan: Vec<String> = explain.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
+        assert!(!plan.iter().any(|step| step.contains("record USING AUTOMATIC")), "{query}: {plan:#?}");
+        assert!(!plan.iter().any(|step| step == "SCAN record"), "{query}: {plan:#?}");
+    }
 }

@@ -7,9 +7,10 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, named_params, params};
 use super::error::unusable;
 use super::job::{Fault, Granted};
 use super::load::check_unknown;
-use super::places::{OF_RUN, WITH_LAST, are_many_behind, upto};
+use super::places::OF_RUN;
 use super::rows::text;
 use super::writer::{Leased, Us, Writer};
+use crate::journal::error::damaged;
 use crate::journal::held::{Held, LastRow, Past};
 use crate::journal::record::id_check;
 use crate::journal::{Claim, JournalError, Lease, Owner};
@@ -140,17 +141,14 @@ fn hold(writer: &mut Writer, run: &RunId, key: i64, epoch: u64, found: Option<Fo
     let past = match found {
         None => None,
         Some(found) => {
-            let connection = &writer.connection;
-            if are_many_behind(connection)? {
-                // Who goes on with one run may do so with many.
-                writer.rows.places.ask();
+            let (connection, places) = (&writer.connection, &mut writer.rows.places);
+            places.ask(connection)?;
+            if places.is_damaged() {
+                return Err(Fault::Alone(damaged(run, "some of the newest rows of all runs cannot be read")));
             }
             let last = connection
-                .prepare_cached(&format!(
-                    "SELECT last_seq, at_us, percentage, phase FROM record
-                    WHERE id = (SELECT max(record) FROM ({OF_RUN}))"
-                ))?
-                .query_row([key, upto(connection)?], |row| {
+                .prepare_cached("SELECT last_seq, at_us, percentage, phase FROM record WHERE id = ?1")?
+                .query_row([places.last_of(key, connection)?], |row| {
                     let (last_seq, at_us) = (row.get(0)?, row.get(1)?);
                     Ok(LastRow { last_seq, at_us, percentage: row.get(2)?, phase: row.get(3)? })
                 })
@@ -242,7 +240,8 @@ pub(super) fn free_names(connection: &Connection, key: i64) -> Result<(), Error>
 }
 
 /// Ends a lease, where it still holds. A run that has no event was never there.
-pub(super) fn give_back(connection: &Connection, lease: &Lease, last_seq: u64) -> Result<(), Error> {
+pub(super) fn give_back(writer: &Writer, lease: &Lease, last_seq: u64) -> Result<(), Error> {
+    let connection = &writer.connection;
     let is_ours = connection
         .prepare_cached(
             "UPDATE run SET owner = NULL, last_seq = max(last_seq, :last) WHERE key = :key AND epoch = :epoch",
@@ -254,13 +253,13 @@ pub(super) fn give_back(connection: &Connection, lease: &Lease, last_seq: u64) -
     free_names(connection, lease.key)?;
     connection
         .prepare_cached(&format!("DELETE FROM run WHERE key = ?1 AND last_seq = 0 AND NOT EXISTS ({OF_RUN})"))?
-        .execute([lease.key, upto(connection)?])
+        .execute([lease.key, writer.rows.places.upto(connection)?])
         .map(drop)
 }
 
 /// Gives up a run.
 pub(super) fn abandon(writer: &mut Writer, run: &RunId, why: &str) -> Result<(), Fault> {
-    let Some((key, owner)) = find_begun(&writer.connection, run)? else {
+    let Some((key, owner)) = find_begun(writer, run)? else {
         return Err(Fault::Alone(JournalError::NotFound { run: run.clone() }));
     };
     check_free(writer, run, owner.as_ref())?;
@@ -274,13 +273,15 @@ pub(super) fn abandon(writer: &mut Writer, run: &RunId, why: &str) -> Result<(),
 }
 
 /// The key of a run that has begun, and who drives it. Nothing else of it is read: what is damaged can be given up.
-fn find_begun(connection: &Connection, run: &RunId) -> Result<Option<(i64, Option<Holder>)>, Fault> {
+fn find_begun(writer: &Writer, run: &RunId) -> Result<Option<(i64, Option<Holder>)>, Fault> {
+    let connection = &writer.connection;
     let found: Option<(i64, bool, Option<Holder>)> = connection
-        .prepare_cached(&format!(
-            "SELECT run.key, run.workflow IS NOT NULL OR last.id IS NOT NULL, owner.key, owner.id
-            FROM run {WITH_LAST} LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?2"
-        ))?
-        .query_row(params![upto(connection)?, run.to_string()], |row| {
+        .prepare_cached(
+            "SELECT run.key, run.workflow IS NOT NULL OR EXISTS (SELECT 1 FROM place WHERE place.run = run.key)
+            OR EXISTS (SELECT 1 FROM record WHERE record.id > ?1 AND record.run = run.key), owner.key, owner.id
+            FROM run LEFT JOIN owner ON owner.key = run.owner WHERE run.id = ?2",
+        )?
+        .query_row(params![writer.rows.places.upto(connection)?, run.to_string()], |row| {
             Ok((row.get(0)?, row.get(1)?, holder_of(row, 2)?))
         })
         .optional()?;

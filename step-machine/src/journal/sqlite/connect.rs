@@ -60,7 +60,7 @@ fn check_log(path: &Path, options: &SqliteOptions) -> Result<bool, JournalError>
             let advice = "copy the file and its log (`-wal`) away before anything else opens it, and restore it from a \
                 copy; or go on without these commits with `accept_damaged_log(true)`, or the switch \
                 `--accept-damaged-log` of a program that has it: what they completed runs again, but after a power \
-                loss they may be claims alone, one of each process, which complete nothing";
+                loss they may be one claim, or the like, of each process, which complete nothing";
             Err(unusable(path, advice, damage.to_string().into()))
         }
         Ok(damage) => Ok(damage.is_some()),

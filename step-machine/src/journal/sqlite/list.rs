@@ -8,11 +8,14 @@ use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 use super::claims::owner_of;
 use super::error::store;
-use super::places::{Behind, WITH_LAST, upto};
+use super::places::{Behind, WITH_LAST};
 use crate::journal::columns::Columns;
 use crate::journal::record::{from_micros, id_check, micros};
 use crate::journal::{JournalError, RunQuery, RunSummary};
 use crate::run_id::RunId;
+
+const BEHIND: &str = "WITH behind (run, record) AS MATERIALIZED (
+    SELECT CAST(key AS INTEGER), value FROM json_each(?1))";
 
 /// A run that was claimed and has no event yet is none. One without rows, or without a workflow, is damaged.
 const RUNS: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.percentage, run.labels, run.metadata,
@@ -23,13 +26,20 @@ const RUNS: &str = "SELECT run.id, run.workflow, run.status, last.phase, last.pe
 const THAT_BEGAN: &str = "LEFT JOIN owner ON owner.key = run.owner
     WHERE (run.workflow IS NOT NULL OR last.id IS NOT NULL)";
 
-pub(super) fn list(connection: &Connection, path: &Path, query: &RunQuery) -> Result<Vec<RunSummary>, JournalError> {
-    try_list(connection, query).map_err(|error| store(path, error))
+pub(super) fn list(
+    connection: &mut Connection,
+    behind: &mut Behind,
+    path: &Path,
+    query: &RunQuery,
+) -> Result<Vec<RunSummary>, JournalError> {
+    try_list(connection, behind, query).map_err(|error| store(path, error))
 }
 
-fn try_list(connection: &Connection, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
-    let (text, values) = statement(query, upto(connection)?);
-    let mut select = connection.prepare(&text)?;
+fn try_list(connection: &mut Connection, behind: &mut Behind, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
+    // All that is read is of one moment.
+    let transaction = connection.transaction()?;
+    let (text, values) = statement(query, behind.last_of_each(&transaction)?);
+    let mut select = transaction.prepare(&text)?;
     select
         .query_map(rusqlite::params_from_iter(values), |row| {
             let (columns, fault) = columns(row);
@@ -56,10 +66,10 @@ pub(super) fn row_of(
         .optional()
 }
 
-/// The query as SQL, and what stands for its question marks; `upto` is the last row that is placed.
-fn statement(query: &RunQuery, upto: i64) -> (String, Vec<Sql>) {
-    let mut text = format!("{RUNS} {WITH_LAST} {THAT_BEGAN}");
-    let mut values = vec![upto.into()];
+/// The query as SQL, and what stands for its question marks; `behind` has the last row of each run that is not placed.
+fn statement(query: &RunQuery, behind: String) -> (String, Vec<Sql>) {
+    let mut text = format!("{BEHIND} {RUNS} {WITH_LAST} {THAT_BEGAN}");
+    let mut values = vec![behind.into()];
     let mut and = |condition: &str, bound: Vec<Sql>| {
         text.push_str(" AND ");
         text.push_str(condition);

@@ -7,14 +7,16 @@ use rusqlite::{Connection, Error, Params, Row};
 use super::claims::{holder, is_driven};
 use super::job::Fault;
 use super::load::record_of;
-use super::places::{OF_RUN, WITH_LAST, upto};
+use super::places::{OF_RUN, WITH_LAST};
 use super::writer::Writer;
 use crate::journal::record::micros;
 
 /// So many are removed in one transaction, while the others wait.
 const AT_ONCE: usize = 500;
 
-const RUNS: &str = "SELECT run.key, run.id, run.abandoned_at IS NOT NULL,
+/// Those that are not placed are after the row `?1`.
+const RUNS: &str = "WITH behind AS (SELECT run, max(id) AS record FROM record WHERE id > ?1 GROUP BY run)
+    SELECT run.key, run.id, run.abandoned_at IS NOT NULL,
     last.first_seq, last.last_seq, last.epoch, last.at_us, last.percentage, last.phase, last.checksum, last.body
     FROM run";
 
@@ -45,7 +47,7 @@ impl Pruning {
 
     /// Removes some more.
     pub(super) fn go_on(mut self, writer: &mut Writer) -> Result<Self, Fault> {
-        let upto = upto(&writer.connection)?;
+        let upto = writer.rows.places.upto(&writer.connection)?;
         let over = over(&writer.connection, (upto, self.after, self.before, AT_ONCE))?;
         self.is_done = over.len() < AT_ONCE;
         self.after = over.last().map_or(self.after, |(key, _)| *key);

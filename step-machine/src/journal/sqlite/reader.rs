@@ -162,10 +162,11 @@ impl Reader {
     fn answer(&mut self, read: Read, shared: &Shared) {
         match read {
             Read::Load(run, answer) => {
-                answer.send(self.connected(shared, |connection, behind| load(connection, behind, &run)))
+                answer.send(self.connected(shared, |connection, behind| load(connection, behind, &run)));
             }
             Read::List(query, answer) => {
-                answer.send(self.connected(shared, |connection, _| list(connection, &shared.path, &query)));
+                answer
+                    .send(self.connected(shared, |connection, behind| list(connection, behind, &shared.path, &query)));
             }
             Read::Check(answer) => {
                 answer.send(self.connected(shared, |connection, behind| check(connection, behind, &shared.path)));

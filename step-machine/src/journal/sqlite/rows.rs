@@ -54,7 +54,7 @@ impl Rows {
         self.new.clear();
         self.indices.clear();
         self.open = None;
-        self.places.forget();
+        self.places.clear();
     }
 
     /// Whether the last row takes what is appended.
@@ -66,6 +66,7 @@ impl Rows {
     /// Writes it to the last row; `false` where that, or the lease under which it was written, is there no more.
     pub(super) fn add(&mut self, later: Pending, connection: &Connection) -> Result<bool, Error> {
         if let Some(open) = self.open.take() {
+            self.places.count(later.body.len());
             self.open = open.add(later, connection)?;
         }
         Ok(self.open.is_some())
@@ -87,7 +88,10 @@ impl Rows {
             if row.first > 0 {
                 let open = self.open.take().filter(|open| is_alone && open.has_room((key, row.epoch), &row.body));
                 let written = match open {
-                    Some(open) => open.add(row, connection)?.ok_or(Error::StatementChangedRows(0))?,
+                    Some(open) => {
+                        self.places.count(row.body.len());
+                        open.add(row, connection)?.ok_or(Error::StatementChangedRows(0))?
+                    }
                     None => {
                         let id = self.places.take(connection, row.body.len())?;
                         add(&mut insert, id, &row)?;

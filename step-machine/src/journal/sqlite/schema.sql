@@ -104,7 +104,9 @@ SELECT
   each.value AS body
 FROM run
 LEFT JOIN behind ON behind.run = run.key
-JOIN record ON record.run = run.key AND record.id IN (
+-- Run by run, and its rows by their ids. Otherwise SQLite may make an index of the whole table for this (the plus keeps it from
+-- that), or look for all rows of a run again for each of them.
+CROSS JOIN record ON +record.run = run.key AND record.id IN (
   SELECT place.record FROM place WHERE place.run = run.key UNION ALL SELECT value FROM json_each(behind.records)
 )
 JOIN json_each(record.body) AS each;

@@ -59,11 +59,22 @@ impl Wait {
 /// Has all of the log written to the database, and the next commit begin it anew; whether that is so. Others may hinder it by
 /// reading: they are not waited for.
 fn begin_anew(connection: &Connection) -> Result<bool, Error> {
+    let is_hindered = without_patience(connection, |connection| {
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0))
+    });
+    Ok(!is_hindered?)
+}
+
+/// Does something that waits for nobody else.
+pub(super) fn without_patience<'a, T>(
+    connection: &'a Connection,
+    work: impl FnOnce(&'a Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
     let patience: u32 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
     connection.busy_timeout(Duration::ZERO)?;
-    let is_hindered = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, bool>(0));
+    let done = work(connection);
     connection.busy_timeout(Duration::from_millis(patience.into()))?;
-    Ok(!is_hindered?)
+    done
 }
 
 /// Whether it only says who drives a run. Who asks for that sees it at once, and nobody who was told survives a power loss. The first

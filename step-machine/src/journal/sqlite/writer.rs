@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, Error, TransactionBehavior};
+use rusqlite::{Connection, Error, Transaction, TransactionBehavior};
 
 use super::claims;
 use super::connect::check_version;
@@ -15,7 +15,7 @@ use super::job::{Failure, Fault, Granted, Job, Outcome};
 use super::owner::{Home, OwnerFile};
 use super::reader::Reads;
 use super::rows::Rows;
-use super::wait::Wait;
+use super::wait::{Wait, without_patience};
 use super::wal::Reserve;
 use super::{SqliteOptions, log, places};
 use crate::journal::appended::Appended;
@@ -123,14 +123,16 @@ impl Writer {
 
     /// Places the rows, where that is worth it.
     fn place_many(&mut self) {
-        if places::are_many_behind(&self.connection).is_ok_and(|are_many| are_many) {
+        if self.rows.places.are_many_behind(&self.connection).is_ok_and(|are_many| are_many) {
             self.place();
         }
     }
 
-    /// Places the rows. Where that fails they are still found, only not as quickly, and it is tried again later.
+    /// Places the rows. Where that fails they are still found, only not as quickly, and it is tried again later; where
+    /// somebody else is just writing, after the next commit.
     fn place(&mut self) {
         let placed = self.wait.set_for(&[], &self.connection).and_then(|()| self.try_to_place());
+        self.rows.places.placed(placed.as_ref().err());
         match placed {
             Ok(()) => self.wait.done(&self.connection),
             Err(error) => self.wait.failed(&error),
@@ -138,7 +140,9 @@ impl Writer {
     }
 
     fn try_to_place(&mut self) -> Result<(), Error> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = without_patience(&self.connection, |connection| {
+            Transaction::new_unchecked(connection, TransactionBehavior::Immediate)
+        })?;
         check_version(&transaction)?;
         places::place(&transaction)?;
         transaction.commit()
@@ -156,6 +160,7 @@ impl Writer {
 
     fn begin(&mut self, jobs: &[Job]) -> Result<(), Error> {
         self.wait.set_for(jobs, &self.connection)?;
+        self.rows.places.look(&self.connection)?;
         self.execute("BEGIN IMMEDIATE")?;
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
@@ -174,7 +179,7 @@ impl Writer {
         self.stuck.clear();
         for at in 0..self.unreleased.len() {
             let lease = self.unreleased[at].clone();
-            let given = self.alone(Some(&lease.run), |writer| Ok(claims::give_back(&writer.connection, &lease, 0)?));
+            let given = self.alone(Some(&lease.run), |writer| Ok(claims::give_back(writer, &lease, 0)?));
             match given {
                 Ok(()) => {}
                 Err(Fault::Alone(_)) => self.stuck.push(lease),
@@ -366,6 +371,8 @@ impl Writer {
                 unusable(&self.path, "see that a folder next to it can be made and locked", Box::new(error))
             })?;
             self.us = Some(us);
+            // Others may have left them, each a few.
+            self.rows.places.ask(&self.connection)?;
             // What is wrong with somebody else's row keeps nobody from a run.
             if let Err(fault @ Fault::Store(_)) = self.alone(None, |writer| claims::forget_the_dead(writer)) {
                 return Err(fault);
@@ -382,7 +389,7 @@ impl Writer {
         let leased = self.leased(lease).is_some().then(|| self.leases.remove(&lease.key)).flatten();
         // What an append that failed would have added is not there.
         let last_seq = leased.filter(|leased| leased.held.failure.is_none()).map_or(0, |leased| leased.held.last_seq);
-        claims::give_back(&self.connection, lease, last_seq)?;
+        claims::give_back(self, lease, last_seq)?;
         Ok(())
     }
 
@@ -398,8 +405,10 @@ impl Writer {
         if let Some(key) = us.key {
             // Whoever comes next clears it away otherwise.
             let _ = self.wait.set_for(&[], &self.connection);
-            let _ = claims::remove_owner(&self.connection, key);
-            self.place_many();
+            if claims::remove_owner(&self.connection, key).is_ok() {
+                self.wait.done(&self.connection);
+                self.place_many();
+            }
         }
     }
 }
@@ -417,5 +426,46 @@ impl Us {
             is_kept: false,
             is_sure: true,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::event::Event;
+    use crate::journal::sqlite::{SqliteOptions, connect};
+    use crate::journal::{Append, Reply};
+
+    #[test]
+    fn of_what_is_written_when_it_is_closed_the_disk_is_waited_for_too() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = std::env::temp_dir().join(format!("step-machine-writer-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let (path, options) = (folder.join("runs.db"), SqliteOptions::default());
+        let reads = Reads::new(path.clone(), options.clone(), Weak::new(), None);
+        let mut writer = Writer::new(connect::to_write(&path, &options)?, path, reads, Synchronous::Full);
+        for run in 0..64 {
+            let run = format!("r{run}");
+            let (answer, reply) = Reply::later();
+            writer.write(vec![Job::Claim(Claim::of(run.as_str()), answer)]);
+            let lease = reply.wait()?.lease;
+            let start = Event::from_json(&format!(
+                r#"{{"v":1,"run":"{run}","workflow":"w","seq":1,"at":"2026-01-01T00:00:00.000000Z","elapsed_ms":0.0,
+                "type":"run_start","plan":{{"workflow":"w","steps":[{{"id":"a","name":"A"}}]}}}}"#
+            ))?;
+            let mut append = Append::new(&lease, std::slice::from_ref(&start));
+            append.release = true;
+            let (answer, reply) = Reply::later();
+            writer.write(vec![Job::Append(Box::new(Appended::new(append)), answer)]);
+            reply.wait()?;
+        }
+        // That its owner is gone is written first, and need not be waited for.
+        writer.close();
+        assert_eq!(places::upto(&writer.connection)?, 64);
+        let set: i64 = writer.connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+        assert_eq!(set, 2, "two commits one after another");
+        drop(writer);
+        Ok(std::fs::remove_dir_all(&folder)?)
     }
 }
