@@ -8,8 +8,9 @@ use std::path::Path;
 use super::beside;
 
 /// So many commits behind a place that cannot be read are damage; fewer are what a crash may leave. There the disk may have
-/// the last commit in part, and in part the one before, where that is a claim, which is not waited for, or where rows are placed. A third was begun
-/// only after the first had been waited for; but each other process that has the file open may have left one such more.
+/// the last commit in part, and in part the one before, where that is not waited for: a claim, or places of rows. A third
+/// was begun only after the first had been waited for; but each other process that has the file open may have left one
+/// more of these.
 const TOO_MANY: u64 = 3;
 
 /// How often a log is looked at that others change meanwhile.

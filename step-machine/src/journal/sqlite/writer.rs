@@ -444,11 +444,11 @@ mod tests {
         std::fs::create_dir_all(&folder)?;
         let (path, options) = (folder.join("runs.db"), SqliteOptions::default());
         let reads = Reads::new(path.clone(), options.clone(), Weak::new(), None);
-        let mut writer = Writer::new(connect::to_write(&path, &options)?, path, reads, Synchronous::Full);
+        let mut writer = Writer::new(connect::to_write(&path, &options)?, path, reads, &options);
         for run in 0..64 {
             let run = format!("r{run}");
             let (answer, reply) = Reply::later();
-            writer.write(vec![Job::Claim(Claim::of(run.as_str()), answer)]);
+            writer.write(vec![Job::Claim(Claim::of(run.as_str()), answer)], true);
             let lease = reply.wait()?.lease;
             let start = Event::from_json(&format!(
                 r#"{{"v":1,"run":"{run}","workflow":"w","seq":1,"at":"2026-01-01T00:00:00.000000Z","elapsed_ms":0.0,
@@ -457,7 +457,7 @@ mod tests {
             let mut append = Append::new(&lease, std::slice::from_ref(&start));
             append.release = true;
             let (answer, reply) = Reply::later();
-            writer.write(vec![Job::Append(Box::new(Appended::new(append)), answer)]);
+            writer.write(vec![Job::Append(Box::new(Appended::new(append)), answer)], true);
             reply.wait()?;
         }
         // That its owner is gone is written first, and need not be waited for.
