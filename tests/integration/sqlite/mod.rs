@@ -1,5 +1,6 @@
 //! What only the journal in a file has: a file.
 
+mod crashed;
 mod damage;
 #[cfg(target_os = "linux")]
 mod full_disk;

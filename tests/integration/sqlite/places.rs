@@ -10,10 +10,10 @@ use step_machine::journal::{Append, Claim, Journal, Lease, RunQuery, Waiting};
 
 use super::{append, claim, event, open, sql};
 
-const RUNS: [&str; 3] = ["a", "b", "c"];
+pub(super) const RUNS: [&str; 3] = ["a", "b", "c"];
 
 /// An event of three thousand bytes.
-fn long(run: &str, seq: u64) -> Event {
+pub(super) fn long(run: &str, seq: u64) -> Event {
     let message = format!(r#""type":"step_update","step":"apply","message":"{}""#, "x".repeat(3_000));
     event(run, seq, &message)
 }
@@ -71,7 +71,7 @@ fn number(path: &Path, select: &str) -> i64 {
     sql(path).query_row(select, [], |row| row.get(0)).unwrap()
 }
 
-fn upto(path: &Path) -> i64 {
+pub(super) fn upto(path: &Path) -> i64 {
     number(path, "SELECT upto FROM placed")
 }
 
@@ -92,7 +92,7 @@ fn left(path: &Path, count: u64) -> Filled {
     filled
 }
 
-fn texts(journal: &SqliteJournal) -> Vec<String> {
+pub(super) fn texts(journal: &SqliteJournal) -> Vec<String> {
     journal.check().wait().unwrap().iter().map(ToString::to_string).collect()
 }
 
