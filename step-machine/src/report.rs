@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::event::{Effect, FailureRecord, RunStatus, StepStatus, Text};
+use crate::event::{Effect, ErrorRecord, FailureRecord, RunStatus, StepStatus, Text};
 use crate::failure::{self, Cause, FailureContext, StepError};
 use crate::journal::JournalError;
 use crate::observe::ObserverFault;
@@ -208,7 +208,7 @@ impl<W: Workflow, E: StepError> Failure<W, E> {
     /// The failure of a run that `step` stopped, or that was stopped between steps.
     #[cold]
     pub(crate) fn new(mut run: Box<Recorder>, step: Option<usize>, cause: Cause<E>) -> Self {
-        let mut record = failure::failed_step(run.state(), step, cause.record());
+        let mut record = run.failed_step(step, cause.record());
         if !run.awaits_rollback() {
             run.end_failed(&record);
         }
@@ -354,10 +354,35 @@ impl<W: Workflow, E: StepError> StepError for Failure<W, E> {
 }
 
 impl Recorder {
+    /// What is known of a run that `step` stopped, or that was stopped between steps.
+    pub(crate) fn failed_step(&self, step: Option<usize>, error: ErrorRecord) -> FailureRecord {
+        let mut record = failure::failed_step(self.state(), step, error);
+        if !self.has_begun() {
+            return failure::refused(record);
+        }
+        if self.is_broken() {
+            // What is on record ends before that.
+            let now = self.elapsed();
+            (record.failed_at, record.run_duration) = (self.state().time_at(now), Duration::from_nanos(now));
+        }
+        record
+    }
+
+    /// The one step whose outcome the journal does not have, where it failed and there is one.
+    #[cfg(feature = "runner")]
+    pub(crate) fn left_open(&self) -> Option<usize> {
+        let is_open = |index: &usize| self.step(*index).status() == StepStatus::Running;
+        let mut open = (0..self.state().steps().len()).filter(is_open);
+        open.next().filter(|_| open.next().is_none())
+    }
+
     /// Ends a run that was driven as far as it goes; `failed` is what was known before any rollback, and what is now
     /// comes back.
     #[cfg(feature = "runner")]
     pub(crate) fn end_after<E: StepError>(&mut self, cause: &Cause<E>, failed: &FailureRecord) -> FailureRecord {
+        if !self.has_begun() {
+            return failed.clone();
+        }
         let record = rollback::with_rollback(self.state(), failed);
         match self.state().status() {
             RunStatus::RollingBack => self.end_rollback(&record),

@@ -135,8 +135,7 @@ steps
 
 metadata of the step
   plan: {\"add\":3}
-  workspace: \"prod\"
-";
+  workspace: \"prod\"";
 
 #[test]
 fn the_alternate_text_is_the_whole_story() {
@@ -155,11 +154,11 @@ fn the_story_tells_of_the_rollback_and_of_an_effect_that_is_not_known() {
         "{story}"
     );
     let rollback = "\nrollback (stuck)\n  open-tofu-apply: undo_failed (deep): cannot reach the server: \
-                    the tunnel is closed: no route to host\n";
+                    the tunnel is closed: no route to host";
     assert!(story.ends_with(rollback), "{story}");
 
     let failure = failure_skipped();
-    assert!(format!("{failure:#}").ends_with("\nrollback (rolled_back)\n  open-tofu-apply: skipped: in use\n"));
+    assert!(format!("{failure:#}").ends_with("\nrollback (rolled_back)\n  open-tofu-apply: skipped: in use"));
 }
 
 fn failure_skipped() -> Failed {
@@ -331,8 +330,20 @@ fn a_journal_error_becomes_a_failure_with_the_question_mark() {
     );
     let record = failure.context().record();
     assert_eq!((record.step_number, record.total_steps, record.attempt), (0, 6, 0));
-    assert_eq!(failure.context().never_ran().count(), 6);
-    assert_eq!(record.error.effect, Effect::Unknown);
+    assert_eq!(failure.context().never_ran().count(), 0, "nothing is known of its steps");
+    assert_eq!(record.error.effect, Effect::Known);
+    let read: FailureContext<Provision> =
+        serde_json::from_value(serde_json::to_value(failure.context()).unwrap()).unwrap();
+    assert_eq!(&read, failure.context());
+    assert_eq!(
+        format!("{failure:#}"),
+        "\
+`provision` failed (journal) outside of its steps
+
+error (journal)
+  0: run web-42: its journal is damaged; restore it, or begin again under another id
+  1: event 2 (step_start of `render-templates`) is not legal: a run begins with run_start"
+    );
     // There is nothing to undo in a run that did not begin.
     let failure = failure.rollback(|step, _| -> Result<(), Trouble> { panic!("{step:?} never began") });
     let failure = failure.skip_undo(Provision::OpenTofuApply, "there is none");

@@ -195,6 +195,9 @@ fn a_fault_in_a_step_without_a_result_is_told_by_the_next_call_that_has_one() {
     assert!(is_full(&failure));
     assert_eq!(failure.step(), None, "no step failed");
     assert_eq!(failure.context().record().attempt, 0);
+    let story = format!("{failure:#}");
+    assert!(!story.contains("effect"), "there is no step of which to tell it: {story}");
+    assert!(story.contains("\nsteps\n"), "{story}");
     assert_eq!(failure.state().unwrap().step("maybe").unwrap().status().as_str(), "pending");
 }
 
@@ -227,8 +230,12 @@ fn a_run_that_somebody_else_drives_now_is_left_to_them() {
     let error = builder().begin().unwrap_err();
     let JournalError::Owned { owner, .. } = &error else { panic!("{error:?}") };
     assert_eq!(owner.pid, std::process::id());
-    let text = format!("run r is driven by {owner}; wait for it, stop it, or take the run over by force");
+    let text =
+        format!("run r is driven by {owner}; wait for it, stop it, or take the run over by force with `.take_over()`");
     assert_eq!(error.to_string(), text);
+    let failure = Failure::<Two, Trouble>::from(error);
+    let told = format!("`two` failed (journal) outside of its steps\n\nerror (journal)\n  0: {text}");
+    assert_eq!(format!("{failure:#}"), told, "nothing was done here, and what others did is not known");
     let owner = builder().take_over().begin().unwrap();
 
     let failure =

@@ -145,7 +145,8 @@ pub struct FailureRecord {
     #[serde(rename = "step_ms", with = "millis")]
     #[cfg_attr(feature = "schema", schemars(with = "f64"))]
     pub step_duration: Duration,
-    /// All steps of the plan in order, with where each was left.
+    /// All steps of the plan in order, with where each was left; none where the run was not even opened, as it is in
+    /// other hands, or the journal would not have it.
     pub steps: Vec<StepRecord>,
     /// What the step told machines.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

@@ -110,7 +110,7 @@ impl<W: Workflow> FailureContext<W> {
         self.ended_as(StepStatus::Skipped)
     }
 
-    /// The steps that never ran, in declared order.
+    /// The steps that never ran, in declared order; none where the run was not even opened, as nothing is known then.
     pub fn never_ran(&self) -> impl Iterator<Item = W> {
         let pending = self.record.steps.iter().filter(|step| step.status == StepStatus::Pending && step.attempts == 0);
         pending.filter_map(|step| W::from_id(step.id.id()))
@@ -312,5 +312,13 @@ pub(crate) fn abandoned() -> ErrorRecord {
 pub(crate) fn outside<W: Workflow>(run: &RunId, error: ErrorRecord) -> FailureRecord {
     let now = timestamp(std::time::SystemTime::now());
     let state = RunState::new(run.clone(), W::plan().into(), now);
-    failed_step(&state, None, error)
+    refused(failed_step(&state, None, error))
+}
+
+/// The record of a run that was not even opened: no step of it was under way here, and where its steps are only the
+/// journal knows, or whoever else drives it.
+pub(crate) fn refused(mut record: FailureRecord) -> FailureRecord {
+    record.error.effect = Effect::Known;
+    record.steps.clear();
+    record
 }

@@ -7,7 +7,7 @@ mod story;
 pub use context::{ContextError, FailureContext};
 pub use error::{Cause, StepError};
 
-pub(crate) use context::{abandoned, failed_step, halted, outside};
+pub(crate) use context::{abandoned, failed_step, halted, outside, refused};
 #[cfg(feature = "runner")]
 pub(crate) use context::{cancelled, earlier};
 pub(crate) use error::{advice, error_record, whole_text};

@@ -36,11 +36,17 @@ impl Story<'_> {
         }
     }
 
-    /// Everything a person wants to know, with nothing left to look up.
+    /// Everything a person wants to know, with nothing left to look up; without a newline at its end.
     pub(crate) fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Whole(self).to_string().trim_end_matches('\n'))
+    }
+
+    fn whole(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.headline(f)?;
         writeln!(f)?;
-        self.summary(f)?;
+        if !self.was_refused() {
+            self.summary(f)?;
+        }
         self.error(f)?;
         self.course(f)?;
         if let Some(error) = &self.0.journal {
@@ -50,6 +56,11 @@ impl Story<'_> {
             Some(path) => write!(f, "\ntrace     {}", path.display()),
             None => Ok(()),
         }
+    }
+
+    /// Whether the run was not even opened: then nothing was done, and nothing is known of what others did in it.
+    fn was_refused(&self) -> bool {
+        self.0.step.is_none() && self.0.steps.is_empty()
     }
 
     fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,9 +74,12 @@ impl Story<'_> {
         if failure.attempt > 1 {
             writeln!(f, "attempt   {}", failure.attempt)?;
         }
+        let is_under_way = || failure.steps.iter().any(|row| row.status == StepStatus::Running);
         let effect = match failure.error.effect {
             Effect::Known if failure.step.is_none() => "known: no step was under way",
             Effect::Known => "known: the step reported its failure itself",
+            // Of which step nothing would be known?
+            Effect::Unknown if failure.step.is_none() && !is_under_way() => return Ok(()),
             Effect::Unknown => "unknown: the step may or may not have done what it is for",
         };
         writeln!(f, "effect    {effect}")
@@ -83,7 +97,9 @@ impl Story<'_> {
 
     /// How the run went, and the one inside of the step where that is what failed.
     fn course(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.steps(f)?;
+        if !self.was_refused() {
+            self.steps(f)?;
+        }
         self.metadata(f)?;
         if let Some(rollback) = &self.0.rollback {
             undone(f, rollback)?;
@@ -226,6 +242,15 @@ impl fmt::Display for Inside<'_> {
         story.headline(f)?;
         writeln!(f)?;
         story.course(f)
+    }
+}
+
+/// The text with a newline at its end, where the last part of it has one.
+struct Whole<'a>(&'a Story<'a>);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.whole(f)
     }
 }
 

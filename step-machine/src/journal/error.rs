@@ -15,7 +15,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum JournalError {
     /// The store could not be written.
-    #[error("run {run}: its journal could not be written; begin it again under the same id once the journal can be")]
+    #[error(
+        "run {run}: its journal could not be written; once it can be, resume the run, or begin it again where it is not in the journal"
+    )]
     Write {
         /// The run.
         run: RunId,
@@ -54,7 +56,7 @@ pub enum JournalError {
     #[error("the journal was closed; open it again")]
     Closed,
     /// A process that lives drives the run.
-    #[error("run {run} is driven by {owner}; wait for it, stop it, or take the run over by force")]
+    #[error("run {run} is driven by {owner}; wait for it, stop it, or take the run over by force with `.take_over()`")]
     Owned {
         /// The run.
         run: RunId,

@@ -436,8 +436,10 @@ pub(super) async fn kept<E>(shared: &Shared, index: usize, verdict: Verdict<E>) 
 #[cold]
 fn broken<E>(shared: &Shared, begun: Option<usize>) -> Verdict<E> {
     shared.stop.raise(Level::Close);
-    match shared.lock().take_fault() {
-        Some(error) => Verdict::halted(begun, Cause::Journal(error)),
+    let mut recorder = shared.lock();
+    match recorder.take_fault() {
+        // The outcome of a step goes to the journal with the start of the next one.
+        Some(error) => Verdict::halted(begun.or_else(|| recorder.left_open()), Cause::Journal(error)),
         None => Verdict::Held,
     }
 }

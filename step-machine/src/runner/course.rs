@@ -133,7 +133,7 @@ impl<W: Workflow, P: HandlerFor<W>> Drive<'_, W, P> {
         let record = halt.cause.record();
         let mut failed = match &halt.cause {
             Cause::Earlier { .. } => failure::halted(self.shared.lock().state()),
-            _ => failure::failed_step(self.shared.lock().state(), halt.step, record),
+            _ => self.shared.lock().failed_step(halt.step, record),
         };
         if halt.step.is_none() && matches!(halt.cause, Cause::Cancelled | Cause::Timeout { .. }) {
             // No step was under way.
@@ -195,7 +195,10 @@ fn complete(recorder: &mut Recorder) {
 
 fn report<W: Workflow, E: StepError>(mut recorder: Box<Recorder>) -> Result<Report<W>, Failure<W, E>> {
     match recorder.take_fault() {
-        Some(error) => Err(Failure::new(recorder, None, Cause::Journal(error))),
+        Some(error) => {
+            let step = recorder.left_open();
+            Err(Failure::new(recorder, step, Cause::Journal(error)))
+        }
         None => Ok(Report::new(recorder)),
     }
 }

@@ -13,7 +13,7 @@ fn a_run_that_somebody_drives_cannot_be_abandoned_and_one_that_failed_can() {
     let screen = desk.run(&["abandon", "web-1", "--why", "it hangs"]);
     assert_eq!(screen.code, Some(5), "{screen}");
     screen.complains("step-machine: run web-1 is driven by process ");
-    screen.complains("wait for it, stop it, or take the run over by force\n");
+    screen.complains("wait for it, stop it, or take the run over by force with `.take_over()`\n");
     drop(run);
 
     assert_eq!(desk.run(&["abandon", "web-1", "--why", " "]).code, Some(2));

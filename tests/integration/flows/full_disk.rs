@@ -26,7 +26,7 @@ const ADVICE: [&str; 4] = [
     "cannot be used: see that its disk has room and is sound",
     "cannot be used: see that a folder next to it can be made and locked",
 ];
-const OF_A_RUN: &str = "its journal could not be written; begin it again under the same id once the journal can be";
+const OF_A_RUN: &str = "its journal could not be written; once it can be, resume the run, or begin it again where it is not in the journal";
 
 /// What an example did on a disk with faults.
 struct Tried {

@@ -65,7 +65,7 @@ fn a_journal_without_room_stops_the_run_which_goes_on_when_there_is_some(user: &
     assert_eq!(screen.code, Some(1), "{screen}");
     assert!(!screen.stdout.contains("✓ 9/9"), "{screen}");
     screen.complains("error (journal)");
-    screen.complains("its journal could not be written; begin it again under the same id once the journal can be");
+    screen.complains("its journal could not be written; once it can be, resume the run, or begin it again where it is not in the journal");
     screen.complains("go on with it: cargo run --example provision -- ");
     assert_eq!(user.stored_failure().kind(), "journal");
     let screen = user.provision(&["--resume"]);

@@ -89,7 +89,7 @@ async fn a_run_that_does_not_wait_fails_with_what_to_do_and_is_resumed_when_the_
         let error = journal_error(&failure);
         let JournalError::Write { run, source } = error else { panic!("{step}: {error:?}") };
         assert_eq!(run.to_string(), step);
-        let advice = "its journal could not be written; begin it again under the same id once the journal can be";
+        let advice = "its journal could not be written; once it can be, resume the run, or begin it again where it is not in the journal";
         assert_eq!(error.to_string(), format!("run {step}: {advice}"));
         assert!(source.to_string().contains("; see whether the server runs"), "{source}");
         assert_eq!(gate.calls().iter().filter(|call| *call == "join").count(), usize::from(step == "join"));

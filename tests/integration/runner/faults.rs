@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use step_machine::event::RunStatus;
+use step_machine::event::{RunStatus, StepStatus};
 use step_machine::journal::{Append, Reply};
+use step_machine::observe::callbacks;
+use step_machine::time::ManualClock;
 use step_machine::{Cause, Journal, JournalError, OnFailure, RunId};
 
 use super::{Act::*, Acts, Diamond, Line};
@@ -80,8 +83,17 @@ async fn wherever_the_journal_fails_no_body_begins_after_it_and_the_run_can_go_o
         assert!(is_full(failure.cause(), failure.journal_error()), "{refused}: {failure:?}");
         assert_eq!(journal.bodies(), acts.calls().len(), "{refused}: {:?}", acts.calls());
         assert_eq!(journal.writes(), refused, "nothing is written after it");
+        let named = failure.context().record().step.as_ref().map(|step| step.id().to_owned());
+        let (story, is_of_journal) = (format!("{failure:#}"), matches!(failure.cause(), Cause::Journal(_)));
         drop(failure);
         let completed = kept.fold("r").unwrap();
+        if is_of_journal {
+            let open = completed.iter().flat_map(|state| state.plan().steps.iter().zip(state.steps()));
+            let open = open.filter(|(_, step)| step.status() == StepStatus::Running).map(|(info, _)| info.id.clone());
+            assert_eq!(named, open.last(), "{refused}: the step whose outcome is not on record");
+            assert_eq!(story.contains("\neffect    unknown"), named.is_some(), "{refused}: {story}");
+            assert_eq!(story.contains("\nsteps\n"), completed.is_some(), "{refused}: {story}");
+        }
         let calls = acts.calls().len();
         let report = Line::run(&*acts).id("r").journal(kept.clone()).await.unwrap();
         assert_eq!(report.state().status(), RunStatus::Completed);
@@ -91,6 +103,22 @@ async fn wherever_the_journal_fails_no_body_begins_after_it_and_the_run_can_go_o
             assert!(!again.contains(&info.id), "{refused}: `{}` ran again in {again:?}", info.id);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_its_journal_broke_off_took_until_then() {
+    let (acts, clock, seen) = (Arc::new(Acts::new()), ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+    let (each, count) = (clock.clone(), seen.clone());
+    let slow = callbacks().on_any(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        each.advance(Duration::from_secs(3));
+    });
+    let journal = Faulty::refusing(4, &acts);
+    let failure = Line::run(&*acts).id("r").clock(clock).observe(slow).journal(journal).await.unwrap_err();
+    let record = failure.context().record();
+    let shown = Duration::from_secs(3) * u32::try_from(seen.load(Ordering::Relaxed)).unwrap();
+    assert_eq!(record.run_duration, shown, "what is on record ends 3 s before");
+    assert_eq!(record.failed_at, record.started_at + shown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -82,7 +82,6 @@ inside of the step: run p-1/deploy/docker
     container: \"c-1\"
 
   rollback (rolled_back)
-    build: undone
-";
+    build: undone";
     assert_eq!(course, expected);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use step_machine::event::Level;
+use step_machine::event::{Event, Level};
 use step_machine::observe::{PlainText, TextLine};
 
 use super::assert_kept;
@@ -74,6 +74,36 @@ fn a_run_that_goes_on_says_what_was_done_before() {
         ✓ 3/3  C    5.010 s  2 attempts\n\
         completed in 5.260 s\n";
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_run_that_goes_on_has_the_attempts_of_its_rule_beside_those_before() {
+    let mut script = Script::default();
+    let rule = r#""retry":{"attempts":3,"delay_ms":1500.0,"factor":2.0,"max_delay_ms":30000.0,"jitter":false}"#;
+    let retry = |attempt: u32| {
+        let error = r#""error":{"kind":"network","message":"refused"}"#;
+        format!(r#""step":"a","attempt":{attempt},"delay_ms":1500.0,{error}"#)
+    };
+    script.start("web", &[("a", "Ask")], &[("a", rule)]).begin("web", "a");
+    script.say("web", "step_retry", &retry(1)).wait(1500).say("web", "step_start", r#""step":"a","attempt":2"#);
+    script.say("web", "step_retry", &retry(2)).wait(1500).say("web", "step_start", r#""step":"a","attempt":3"#);
+    // It died there, and is resumed.
+    script.say("web", "run_resume", r#""plan":null"#);
+    script.say("web", "step_start", r#""step":"a","attempt":4,"interrupted":true"#);
+    script.say("web", "step_retry", &retry(4)).wait(1500).say("web", "step_start", r#""step":"a","attempt":5"#);
+    script.say("web", "step_retry", &retry(5));
+    let told = |events: &[Event]| -> Vec<String> {
+        let mut text = PlainText::new().level(Level::Warning);
+        let lines: Vec<_> = events.iter().flat_map(|event| text.lines(event)).collect();
+        let of_attempts = |line: &TextLine| {
+            let line = line.to_string();
+            line[line.find("attempt").unwrap()..].replace(" in 1.5 s: refused", "")
+        };
+        lines.iter().map(of_attempts).collect()
+    };
+    assert_eq!(told(&script.events), ["attempt 2 of 3", "attempt 3 of 3", "attempt 5 of 6", "attempt 6 of 6"]);
+    // Who has seen none of it but the last knows not of how many.
+    assert_eq!(told(&script.events[script.events.len() - 1..]), ["attempt 6"]);
 }
 
 #[test]

@@ -81,9 +81,18 @@ impl Left {
 
 fn said(result: Result<SqliteJournal, JournalError>) -> String {
     let Err(JournalError::Store { advice, source, .. }) = result else { panic!("{result:?}") };
-    assert!(advice.starts_with("copy the file and its log (`-wal`) away before anything else opens it"), "{advice}");
-    assert!(advice.contains("`accept_damaged_log(true)`"), "{advice}");
-    source.to_string()
+    assert_eq!(
+        source.to_string(),
+        "whoever else opens the file loses these commits, and what they completed would run again; \"Damage\" in \
+        docs/journal.md has the rest"
+    );
+    let (damage, advice) = advice.split_once("; ").unwrap();
+    assert_eq!(
+        advice,
+        "copy the file and its log (`-wal`) away before anything else opens it, then restore both, or go on without \
+        these commits: `accept_damaged_log(true)`, or the switch `--accept-damaged-log`"
+    );
+    damage.to_owned()
 }
 
 /// The events of the run; none where it is not there.

@@ -51,17 +51,22 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
     Ok(connection)
 }
 
+/// What stands behind an error of a damaged log.
+const WHAT_IS_LOST: &str = "whoever else opens the file loses these commits, and what they completed would run again; \
+    \"Damage\" in docs/journal.md has the rest";
+
 /// Fails where the log is damaged, unless that is accepted; whether it is damaged. To be asked before the first read, which
 /// makes SQLite forget what it cannot read.
 fn check_log(path: &Path, options: &SqliteOptions) -> Result<bool, JournalError> {
     match log::damage(path) {
         Err(error) => Err(unusable(path, "see that its write-ahead log can be read", Box::new(error))),
         Ok(Some(damage)) if !options.accept_damaged_log => {
-            let advice = "copy the file and its log (`-wal`) away before anything else opens it, and restore it from a \
-                copy; or go on without these commits with `accept_damaged_log(true)`, or the switch \
-                `--accept-damaged-log` of a program that has it: what they completed runs again, but after a power \
-                loss they may be one claim, or the like, of each process, which complete nothing";
-            Err(unusable(path, advice, damage.to_string().into()))
+            // The cause first, and also for those who print no sources.
+            let advice = format!(
+                "{damage}; copy the file and its log (`-wal`) away before anything else opens it, then restore both, or \
+                go on without these commits: `accept_damaged_log(true)`, or the switch `--accept-damaged-log`"
+            );
+            Err(unusable(path, advice, WHAT_IS_LOST.into()))
         }
         Ok(damage) => Ok(damage.is_some()),
     }

@@ -241,14 +241,14 @@ impl PlainText {
     fn step_start(&mut self, event: &Event, start: &StepStart) -> Option<TextLine> {
         let wanted = self.wants(Level::Debug);
         let told = self.told(event);
-        told.begin(&start.step, event, Undone::No);
+        told.begin(&start.step, start.attempt, event, Undone::No);
         wanted.then(|| told.line(Level::Debug, '>', &start.step, None, words::begins(start)))
     }
 
     fn undo_start(&mut self, event: &Event, start: &UndoStart) -> Option<TextLine> {
         let wanted = self.wants(Level::Debug);
         let told = self.told(event);
-        told.begin(&start.step, event, Undone::Yes);
+        told.begin(&start.step, start.attempt, event, Undone::Yes);
         let again = if start.attempt > 1 { format!(", attempt {}", start.attempt) } else { String::new() };
         wanted.then(|| told.line(Level::Debug, '↶', &start.step, None, format!("is being undone{again}")))
     }
@@ -274,9 +274,9 @@ impl PlainText {
     fn step_retry(&mut self, event: &Event, retry: &StepRetry) -> Option<TextLine> {
         let (wanted, next) = (self.wants(Level::Warning), self.now + retry.delay);
         let told = self.told(event);
-        let attempts = told.plan.step(retry.step.id()).and_then(|step| step.retry).map(|retry| retry.attempts);
-        let text = words::retry(retry, attempts);
-        told.wait(&retry.step, next, &words::awaited(retry, attempts));
+        let of = told.attempts(&retry.step);
+        let text = words::retry(retry, of);
+        told.wait(&retry.step, next, &words::awaited(retry, of));
         wanted.then(|| told.line(Level::Warning, '↻', &retry.step, None, text))
     }
 

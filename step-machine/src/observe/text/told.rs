@@ -32,6 +32,8 @@ pub(in crate::observe) struct Doing {
     pub(in crate::observe) undone: Undone,
     /// When it began, in time since the Unix epoch.
     pub(in crate::observe) since: Duration,
+    /// How many attempts there were before this process took the run on, which has as many as the rule says for itself.
+    attempts_before: u32,
     news: News,
     /// What was last heard of it: a line of a command, or what is waited for.
     heard: String,
@@ -71,7 +73,7 @@ impl Told {
         Self { run, plan, parent, depth, width, doing: Vec::new() }
     }
 
-    pub(super) fn begin(&mut self, step: &StepRef, event: &Event, undone: Undone) {
+    pub(super) fn begin(&mut self, step: &StepRef, attempt: u32, event: &Event, undone: Undone) {
         if let Some(doing) = self.doing.iter_mut().find(|doing| doing.step == *step && doing.undone == undone) {
             // Another attempt: its time goes on, and so does what it told.
             doing.heard.clear();
@@ -85,6 +87,7 @@ impl Told {
             step: step.clone(),
             undone,
             since,
+            attempts_before: attempt.saturating_sub(1),
             news: News::default(),
             heard: String::new(),
             fraction: None,
@@ -117,6 +120,13 @@ impl Told {
             doing.heard.clear();
             doing.heard.push_str(&one_line(line));
         }
+    }
+
+    /// How many attempts at a step there are to be, with those before this process, where its rule says that.
+    pub(super) fn attempts(&self, step: &StepRef) -> Option<u32> {
+        let rule = self.plan.step(step.id())?.retry?;
+        let doing = self.doing.iter().find(|doing| doing.step == *step);
+        Some(rule.attempts.saturating_add(doing.map_or(0, |doing| doing.attempts_before)))
     }
 
     /// Another attempt comes at `next`, in time since the Unix epoch.

@@ -64,19 +64,21 @@ pub(super) fn begins(start: &StepStart) -> String {
 }
 
 /// `attempt 2 of 3 in 1.5 s: refused`
-pub(super) fn retry(retry: &StepRetry, attempts: Option<u32>) -> String {
-    let (next, delay) = (next(retry, attempts), retry.delay.as_secs_f64());
+pub(super) fn retry(retry: &StepRetry, of: Option<u32>) -> String {
+    let (next, delay) = (next(retry, of), retry.delay.as_secs_f64());
     format!("{next} in {delay:.1} s: {}", chain(&retry.error))
 }
 
 /// The same without the time, which goes down while it is waited for.
-pub(super) fn awaited(retry: &StepRetry, attempts: Option<u32>) -> String {
-    format!("{}: {}", next(retry, attempts), chain(&retry.error))
+pub(super) fn awaited(retry: &StepRetry, of: Option<u32>) -> String {
+    format!("{}: {}", next(retry, of), chain(&retry.error))
 }
 
-fn next(retry: &StepRetry, attempts: Option<u32>) -> String {
-    let of = attempts.map(|attempts| format!(" of {attempts}")).unwrap_or_default();
-    format!("attempt {}{of}", retry.attempt + 1)
+fn next(retry: &StepRetry, of: Option<u32>) -> String {
+    let next = retry.attempt + 1;
+    // More than there can be are not all known: the first was not seen.
+    let of = of.filter(|of| next <= *of).map(|of| format!(" of {of}")).unwrap_or_default();
+    format!("attempt {next}{of}")
 }
 
 pub(super) fn task_ended(end: &TaskEnd) -> Said {
