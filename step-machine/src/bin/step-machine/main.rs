@@ -15,6 +15,7 @@ mod table;
 mod tail;
 mod text;
 mod trouble;
+mod worked;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
