@@ -12,7 +12,7 @@ fn file(path: &str) -> String {
 fn the_code_that_drives_is_that_of_a_case_that_compiles() {
     let (case, readme) = (file("ui/pass/readme.rs"), file("../README.md"));
     let parts: Vec<&str> = case.split("// README: begin\n").skip(1).collect();
-    assert_eq!(parts.len(), 2, "the case marks the code of both drives");
+    assert_eq!(parts.len(), 3, "the case marks the code of both drives, and of a run that is kept");
     for part in parts {
         let (code, _) = part.split_once("// README: end\n").expect("the case marks where the README's code ends");
         assert!(readme.contains(code), "copy the marked part of tests/ui/pass/readme.rs into the README:\n{code}");

@@ -1,5 +1,7 @@
 //! `step-machine stats`.
 
+use std::time::Duration;
+
 use super::{Course, Desk, new_year};
 
 fn desk() -> Desk {
@@ -53,6 +55,28 @@ fn the_same_for_machines() {
 fn only_the_newest_runs_count_where_that_is_asked_for() {
     let stats = desk().lines(&["stats", "release", "--limit", "2", "--json"]).pop().unwrap();
     assert_eq!(stats["statuses"], serde_json::json!({ "completed": 1, "failed": 1 }));
+}
+
+#[test]
+fn a_run_that_went_on_later_counts_as_long_as_it_was_at_work_and_what_began_again_as_tried_again() {
+    let desk = Desk::new();
+    let clock = new_year();
+    Course { start_fails: true, ..Course::default() }.run("web-1", desk.journal(), &clock);
+    clock.advance(Duration::from_secs(3600));
+    Course::default().run("web-1", desk.journal(), &clock);
+    let stats = desk.lines(&["stats", "release", "--json"]).pop().unwrap();
+    let steps = [&stats["steps"][0], &stats["steps"][1]];
+    assert_eq!(stats["duration"]["p50_ms"], 11_000.0, "six seconds, then five");
+    assert_eq!(steps.map(|step| &step["duration"]["p50_ms"]), [1000.0, 5000.0]);
+    assert_eq!(steps.map(|step| &step["retries"]), [0, 1]);
+}
+
+#[test]
+fn a_run_that_was_given_up_is_counted_as_that() {
+    let desk = desk();
+    desk.says(&["abandon", "web-10", "--why", "gone"]);
+    let text = desk.says(&["stats", "release"]);
+    assert!(text.starts_with("release: 10 runs (1 abandoned, 9 completed)\n"), "{text}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `step-machine tail`: from another process than the one that drives the run.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Child;
 
 use step_machine::Journal;
@@ -96,8 +96,32 @@ fn a_run_that_is_abandoned_is_not_followed_any_more() {
     let journal = user.path("runs.db").display().to_string();
     let died = user.run("provision", &["--id", "web", "--crash-at", "open-tofu-plan"]);
     assert_eq!(died.code, None, "{died}");
+    let show = || Screen::of(command(&journal, &["show", "web", "--brief"]));
+    for part in ["\nstatus    running\n", " left\n", "\nowner     process "] {
+        show().tells(part);
+    }
     let mut tail = Following(command(&journal, &["tail", "web"]).spawn().unwrap());
-    let screen = Screen::of(command(&journal, &["abandon", "web", "--why", "gone"]));
+    let screen = Screen::of(command(&journal, &["abandon", "web", "--why", "the machine\nis gone"]));
     assert_eq!(screen.code, Some(0), "{screen}");
     assert_eq!(tail.0.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    tail.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("step-machine: run web was abandoned at 20"), "{said}");
+    assert!(said.ends_with("Z, and nobody goes on with it: the machine is gone\n"), "{said}");
+
+    let shown = show().stdout;
+    assert!(shown.contains("\nstatus    abandoned\nabandoned 20"), "{shown}");
+    assert!(shown.contains("Z, when it was running: the machine is gone\n"), "{shown}");
+    assert!(!shown.contains(" left\n") && !shown.contains("owner"), "{shown}");
+}
+
+#[test]
+fn a_run_that_was_abandoned_after_its_end_is_told_as_a_whole_and_that_it_was() {
+    let desk = Desk::new();
+    drop(Release::machine().id("cancelled").journal(desk.journal()).clock(new_year()).begin().unwrap());
+    desk.says(&["abandon", "cancelled", "--why", "gone"]);
+    let screen = desk.run(&["tail", "cancelled", "--json"]);
+    assert_eq!(screen.code, Some(1), "{screen}");
+    assert!(screen.stdout.lines().all(|line| line.starts_with('{')), "{screen}");
+    screen.complains(", and nobody goes on with it: gone\n");
 }

@@ -94,6 +94,18 @@ fn a_schema_that_is_empty_is_none() {
 }
 
 #[test]
+fn what_the_environment_has_is_not_shown_as_required() {
+    let mut command = command("runs.db", &["show"]);
+    command.env("STEP_MACHINE_SCHEMA", "runs");
+    let screen = Screen::of(command);
+    assert_eq!(screen.code, Some(2), "{screen}");
+    screen.complains("\nUsage: step-machine show <RUN>\n");
+    let help = Screen::of(super::command("runs.db", &["show", "--help"]));
+    assert_eq!(help.code, Some(0), "{help}");
+    help.tells("[env: STEP_MACHINE_JOURNAL]");
+}
+
+#[test]
 fn a_limit_is_at_least_one() {
     let desk = desk();
     for arguments in [&["runs", "--limit", "0"][..], &["stats", "release", "--limit", "0"]] {

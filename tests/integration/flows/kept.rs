@@ -89,7 +89,7 @@ fn a_journal_that_cannot_be_used_is_an_error_that_says_what_to_do() {
     let user = User::new();
     assert_eq!(user.provision(&[]).code, Some(0));
     for (journal, advice) in [
-        ("demo", "see that"),
+        ("demo", "name the file in it that the runs are kept in"),
         ("nowhere/runs.db", "see that its directory is there and may be written to"),
         ("demo/environment.json", "the file is no SQLite database"),
     ] {

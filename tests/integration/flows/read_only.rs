@@ -161,6 +161,33 @@ fn a_folder_that_may_only_be_read_takes_no_run_and_can_be_looked_into() {
 }
 
 #[test]
+fn a_file_that_may_not_be_read_is_told_of_as_that() {
+    let guest = Guest::with_a_run();
+    let is_told = || {
+        for arguments in [&["runs"][..], &["prune", "--older-than", "1d"]] {
+            let screen = guest.look(arguments);
+            assert_eq!(screen.code, Some(4), "{screen}");
+            screen.complains(
+                "keep/runs.db cannot be used: see that you may read the file: it is there, and cannot be opened\n",
+            );
+        }
+    };
+    guest.may("keep/runs.db", 0o000);
+    guest.cannot("cat keep/runs.db");
+    is_told();
+    // Also as long as somebody has it open, with a log beside it.
+    let journal = SqliteJournal::open(guest.path("keep/runs.db"));
+    if guest.is_other {
+        let journal = journal.unwrap();
+        let run = journal.claim(&Claim::of("third")).wait().unwrap();
+        journal.append(Append::new(&run.lease, &events("third", 2))).wait().unwrap();
+        guest.may("keep/runs.db-wal", 0o644);
+        is_told();
+    }
+    guest.may("keep/runs.db", 0o644);
+}
+
+#[test]
 fn a_folder_that_may_not_be_entered_is_not_taken_for_an_empty_one() {
     let guest = Guest::with_a_run();
     guest.may("keep", 0o600);

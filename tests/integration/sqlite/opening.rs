@@ -81,9 +81,12 @@ fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
 #[test]
 fn a_place_where_no_file_can_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for path in [folder.path().to_path_buf(), folder.path().join("not/there/runs.db")] {
-        let (advice, _) = unusable(SqliteJournal::open(path));
-        assert_eq!(advice, "see that its directory is there and may be written to, and that its disk has room");
+    let (advice, _) = unusable(SqliteJournal::open(folder.path().join("not/there/runs.db")));
+    assert_eq!(advice, "see that its directory is there and may be written to, and that its disk has room");
+    for opened in [SqliteJournal::open(folder.path()), SqliteJournal::open_read_only(folder.path())] {
+        let (advice, source) = unusable(opened);
+        assert_eq!(advice, "name the file in it that the runs are kept in");
+        assert_eq!(source.to_string(), "it is a folder");
     }
 }
 

@@ -108,7 +108,18 @@ async fn provision(provisioner: &Provisioner) -> Result<Report<ProvisionStep>, F
 }
 // README: end
 
+// README: begin
+use step_machine::SqliteJournal; // feature `sqlite`
+
+async fn provision_kept(provisioner: &Provisioner) -> Result<Report<ProvisionStep>, Box<dyn std::error::Error>> {
+    let journal = SqliteJournal::open("runs.db")?; // made where it is not there yet
+    Ok(ProvisionStep::run(provisioner).start_or_resume("web-42").journal(journal).await?)
+}
+// README: end
+
 fn main() {
+    // Not awaited: it would leave a file.
+    drop(provision_kept(&Provisioner));
     ends(Provisioner.provision());
     ends(provision(&Provisioner));
 }

@@ -15,18 +15,18 @@ mod table;
 mod tail;
 mod text;
 mod trouble;
+mod worked;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use self::args::{Args, Command};
 use self::trouble::{Outcome, Trouble};
 
 fn main() -> ExitCode {
-    // What clap has to say it says itself, with 2 for a wrong use and 0 for help.
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| refuse(error));
     let mut out = io::BufWriter::new(io::stdout().lock());
     let outcome = run(&args, &mut out).and_then(|code| {
         out.flush()?;
@@ -43,6 +43,16 @@ fn main() -> ExitCode {
             ExitCode::from(trouble.code())
         }
     }
+}
+
+/// What clap has to say it says itself, with 2 for a wrong use and 0 for help.
+fn refuse(error: clap::Error) -> ! {
+    if error.use_stderr() {
+        // What the environment has is given as well, and would seem to be required in the line that says how to call it.
+        let bare = Args::command().mut_args(|arg| arg.env(None::<&str>)).try_get_matches();
+        bare.err().unwrap_or(error).exit()
+    }
+    error.exit()
 }
 
 fn run(args: &Args, out: &mut dyn Write) -> Outcome {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use step_machine::event::RunStatus;
-use step_machine::journal::{RunQuery, RunSummary};
+use step_machine::journal::{Abandoned, RunQuery, RunSummary};
 
 use super::args::{Place, Runs};
 use super::store::Store;
@@ -55,6 +55,11 @@ fn query(options: &Runs) -> RunQuery {
     query
 }
 
+/// How a run stands. One that was given up stays as it was in its events, and nobody goes on with it.
+pub(crate) fn status(status: RunStatus, abandoned: Option<&Abandoned>) -> &'static str {
+    if abandoned.is_some() { "abandoned" } else { status.as_str() }
+}
+
 pub(crate) fn table(runs: &[RunSummary], now: SystemTime) -> Table {
     let mut table = Table::new(&[
         ("RUN", Fit::Whole),
@@ -65,11 +70,10 @@ pub(crate) fn table(runs: &[RunSummary], now: SystemTime) -> Table {
         ("AGO", Fit::Number),
     ]);
     for run in runs {
-        let status = if run.abandoned.is_some() { "abandoned" } else { run.status.as_str() };
         table.row([
             run.run.to_string(),
             run.workflow.clone(),
-            status.to_owned(),
+            status(run.status, run.abandoned.as_ref()).to_owned(),
             format!("{:.0}%", run.percentage),
             run.phase.clone().unwrap_or_default(),
             ago(run.updated_at, now),

@@ -9,6 +9,7 @@ use step_machine::observe::PlainText;
 use step_machine::{RunState, StepState, Undo};
 
 use super::args::{Place, Show};
+use super::runs;
 use super::store::{Kept, Store};
 use super::table::{Fit, Table, cut, width};
 use super::text::{count, millis, one_line, span, time};
@@ -43,15 +44,19 @@ fn head(kept: &Kept, out: &mut dyn Write) -> io::Result<()> {
         0 => String::new(),
         number => format!(", {}", count(number, "warning")),
     };
-    line("status", format!("{}{warnings}", state.status()))?;
+    line("status", format!("{}{warnings}", runs::status(state.status(), abandoned.as_ref())))?;
     if let Some(abandoned) = abandoned {
-        line("abandoned", format!("{}: {}", time(abandoned.at), abandoned.why))?;
+        line("abandoned", format!("{}, when it was {}: {}", time(abandoned.at), state.status(), abandoned.why))?;
     }
     line("started", time(state.started_at()))?;
     line(if state.status().has_ended() { "took" } else { "so far" }, span(state.elapsed()))?;
     let progress = kept.events.iter().rev().find_map(|event| event.progress.as_ref());
     if let Some(progress) = progress.filter(|_| !state.status().has_ended()) {
-        let left = progress.eta.map(|eta| format!(", about {} left", span(eta))).unwrap_or_default();
+        let left = progress
+            .eta
+            .filter(|_| abandoned.is_none())
+            .map(|eta| format!(", about {} left", span(eta)))
+            .unwrap_or_default();
         let (settled, total) = (progress.completed, progress.total_steps);
         line("progress", format!("{}% ({settled}/{total}){left}", progress.percentage))?;
     }
@@ -64,7 +69,8 @@ fn head(kept: &Kept, out: &mut dyn Write) -> io::Result<()> {
     if let Some(parent) = parent {
         line("inside of", parent.to_string())?;
     }
-    if let Some(owner) = owner {
+    // Of one that was given up it is who drove it last.
+    if let Some(owner) = owner.as_ref().filter(|_| abandoned.is_none()) {
         line("owner", owner.to_string())?;
     }
     Ok(())

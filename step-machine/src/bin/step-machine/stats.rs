@@ -9,10 +9,12 @@ use step_machine::event::{Kind, RunStatus, StepStatus};
 use step_machine::journal::RunQuery;
 
 use super::args::{Place, Stats};
+use super::runs;
 use super::store::{Kept, Store};
 use super::table::{Fit, Table};
 use super::text::{count, millis, span};
 use super::trouble::{OK, Outcome, Trouble};
+use super::worked::Worked;
 
 pub(crate) fn run(place: &Place, options: &Stats, out: &mut dyn Write) -> Outcome {
     let store = Store::to_read(place)?;
@@ -23,7 +25,7 @@ pub(crate) fn run(place: &Place, options: &Stats, out: &mut dyn Write) -> Outcom
     }
     let mut tally = Tally::default();
     for summary in runs {
-        let status = summary.status;
+        let status = runs::status(summary.status, summary.abandoned.as_ref());
         match store.kept(summary) {
             Ok(kept) => tally.add(&kept),
             // The others still tell something.
@@ -32,7 +34,7 @@ pub(crate) fn run(place: &Place, options: &Stats, out: &mut dyn Write) -> Outcom
             Err(trouble) if trouble.is_gone() => continue,
             Err(trouble) => return Err(trouble),
         }
-        *tally.statuses.entry(status.as_str()).or_default() += 1;
+        *tally.statuses.entry(status).or_default() += 1;
     }
     if options.json {
         serde_json::to_writer(&mut *out, &tally.object(&options.workflow))?;
@@ -59,7 +61,7 @@ struct Tally {
 struct OfStep {
     durations: Vec<Duration>,
     skipped: usize,
-    /// Attempts after the first, in all runs.
+    /// Attempts after the first, in all runs, whatever the first ended with.
     retries: usize,
 }
 
@@ -74,13 +76,15 @@ struct Failures {
 impl Tally {
     fn add(&mut self, kept: &Kept) {
         let state = &kept.state;
+        let worked = Worked::of(state.plan(), &kept.events);
         if state.status() == RunStatus::Completed {
-            self.durations.push(state.elapsed());
+            self.durations.push(worked.run);
         }
-        for (step, info) in state.steps().iter().zip(&state.plan().steps) {
+        for ((step, info), took) in state.steps().iter().zip(&state.plan().steps).zip(worked.steps) {
             let of_step = self.step(&info.id);
-            match (step.status(), step.duration()) {
-                (StepStatus::Completed, Some(duration)) => of_step.durations.push(duration),
+            of_step.retries += usize::try_from(step.attempts().saturating_sub(1)).unwrap_or(usize::MAX);
+            match (step.status(), took) {
+                (StepStatus::Completed, Some(took)) => of_step.durations.push(took),
                 (StepStatus::Skipped, _) => of_step.skipped += 1,
                 _ => {}
             }
@@ -89,7 +93,6 @@ impl Tally {
         for event in kept.events.iter().rev() {
             match &event.kind {
                 Kind::StepRetry(retry) => {
-                    self.step(retry.step.id()).retries += 1;
                     self.failed(retry.step.id(), &retry.error.kind, &retry.error.message, true);
                 }
                 Kind::StepEnd(end) => {

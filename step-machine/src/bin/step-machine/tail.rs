@@ -5,12 +5,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use step_machine::event::{Event, Level, RunStatus};
-use step_machine::journal::{RunQuery, RunSummary};
+use step_machine::journal::{Abandoned, RunQuery, RunSummary};
 use step_machine::observe::PlainText;
 
 use super::args::{Place, Tail};
 use super::store::Store;
-use super::text::{span, time};
+use super::text::{one_line, span, time};
 use super::trouble::{CANCELLED, FAILED, OK, Outcome, Trouble};
 
 /// How often the journal is asked: at first, and after a silence.
@@ -47,6 +47,10 @@ pub(crate) fn run(place: &Place, options: &Tail, out: &mut dyn Write) -> Outcome
         (heard, looked) = (Heard::new(), Instant::now());
         summary = found;
     }
+    if let Some(abandoned) = &summary.abandoned {
+        // No event says so, and where there are only events to read nothing else is to stand between them.
+        let _ = writeln!(std::io::stderr(), "step-machine: {}", given_up(&summary, abandoned));
+    }
     Ok(code(&summary))
 }
 
@@ -59,10 +63,15 @@ fn look(store: &Store, summary: &RunSummary) -> Result<RunSummary, Trouble> {
     found.ok_or_else(|| Trouble::NoRun(summary.run.to_string()))
 }
 
+fn given_up(summary: &RunSummary, abandoned: &Abandoned) -> String {
+    let (run, at, why) = (&summary.run, time(abandoned.at.max(SystemTime::UNIX_EPOCH)), one_line(&abandoned.why));
+    format!("run {run} was abandoned at {at}, and nobody goes on with it: {why}")
+}
+
 fn code(summary: &RunSummary) -> u8 {
     match summary.status {
         RunStatus::Completed => OK,
-        RunStatus::Cancelled => CANCELLED,
+        RunStatus::Cancelled if summary.abandoned.is_none() => CANCELLED,
         _ => FAILED,
     }
 }
@@ -133,12 +142,49 @@ impl Heard {
             return;
         }
         self.is_said = true;
-        let by = match &summary.owner {
-            Some(owner) => format!("it is driven by {owner}, if that lives"),
-            None => "nobody drives it; resume it, or give it up with `abandon`".to_owned(),
-        };
-        let since = time(summary.updated_at.max(SystemTime::UNIX_EPOCH));
         // Nobody has to hear it.
-        let _ = writeln!(std::io::stderr(), "step-machine: nothing was heard of the run since {since}; {by}");
+        let _ = writeln!(std::io::stderr(), "step-machine: {}", silence(summary));
+    }
+}
+
+fn silence(summary: &RunSummary) -> String {
+    let by = match &summary.owner {
+        Some(owner) => format!(
+            "if {owner} lives, wait for it or stop it; if it is gone, resume the run, or give it up with `abandon`"
+        ),
+        None => "nobody drives it; resume it, or give it up with `abandon`".to_owned(),
+    };
+    let since = time(summary.updated_at.max(SystemTime::UNIX_EPOCH));
+    format!("nothing was heard of the run since {since}; {by}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn run(owner: &Value) -> Result<RunSummary, serde_json::Error> {
+        let (at, owner) = ("2026-01-01T00:00:00Z", owner.clone());
+        serde_json::from_value(json!({
+            "run": "web", "workflow": "release", "status": "running", "percentage": 20.0, "labels": {}, "metadata": {},
+            "started_at": at, "updated_at": at, "owner": owner,
+        }))
+    }
+
+    #[test]
+    fn a_silence_says_what_to_do() -> Result<(), serde_json::Error> {
+        let owner = json!({ "id": "o", "host": "vm", "pid": 7, "since": "2026-01-01T00:00:00Z" });
+        assert_eq!(
+            silence(&run(&owner)?),
+            "nothing was heard of the run since 2026-01-01T00:00:00Z; if process 7 on vm (since 2026-01-01T00:00:00Z) \
+             lives, wait for it or stop it; if it is gone, resume the run, or give it up with `abandon`"
+        );
+        assert_eq!(
+            silence(&run(&Value::Null)?),
+            "nothing was heard of the run since 2026-01-01T00:00:00Z; nobody drives it; resume it, or give it up with \
+             `abandon`"
+        );
+        Ok(())
     }
 }

@@ -25,6 +25,7 @@ const WAL_LIMIT: i64 = 64 << 20;
 
 /// Opens the file to write.
 pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connection, JournalError> {
+    check_place(path)?;
     let is_log_damaged = check_log(path, options)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| store(path, error))?;
@@ -55,6 +56,14 @@ pub(super) fn to_write(path: &Path, options: &SqliteOptions) -> Result<Connectio
 const WHAT_IS_LOST: &str = "whoever else opens the file loses these commits, and what they completed would run again; \
     \"Damage\" in docs/journal.md has the rest";
 
+/// Fails where there is a folder, of which SQLite says the same as of a file that it cannot make.
+fn check_place(path: &Path) -> Result<(), JournalError> {
+    if path.is_dir() {
+        return Err(unusable(path, "name the file in it that the runs are kept in", "it is a folder".into()));
+    }
+    Ok(())
+}
+
 /// Fails where the log is damaged, unless that is accepted; whether it is damaged. To be asked before the first read, which
 /// makes SQLite forget what it cannot read.
 fn check_log(path: &Path, options: &SqliteOptions) -> Result<bool, JournalError> {
@@ -83,6 +92,7 @@ pub(super) fn to_read(path: &Path, options: &SqliteOptions) -> Result<Connection
 /// Opens a file that need not be writable; with how it stood where it is read alone, without the files that SQLite puts beside
 /// it.
 pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Connection, Option<Still>), JournalError> {
+    check_place(path)?;
     check_log(path, options)?;
     let still = Still::of(path);
     let opened = match still.filter(|_| still::may_only_be_read(path)) {
@@ -91,6 +101,9 @@ pub(super) fn only_to_read(path: &Path, options: &SqliteOptions) -> Result<(Conn
             // SQLite wants to put files beside it, where it may not.
             match still {
                 _ if !error::may_be_for_its_folder(&error) => Err(error),
+                _ if still::is_shut(path) => {
+                    Err(unusable(path, "see that you may read the file", "it is there, and cannot be opened".into()))
+                }
                 Some(_) => still::open(path, options).map(|connection| (connection, still)),
                 None if log::is_there(path) => {
                     let advice =

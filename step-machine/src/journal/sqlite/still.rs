@@ -42,6 +42,12 @@ pub(super) fn may_only_be_read(database: &Path) -> bool {
         .unwrap_or(false)
 }
 
+/// Whether it is there and cannot even be opened to read. Asked by SQLite too, for the same locks.
+pub(super) fn is_shut(database: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    database.is_file() && Connection::open_with_flags(database, flags).is_err()
+}
+
 /// The name of a file that nobody changes, as SQLite takes it.
 fn immutable(path: &str) -> String {
     use std::fmt::Write as _;
