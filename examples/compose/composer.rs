@@ -223,8 +223,9 @@ impl ComposeStepHandler for Composer {
         for deployment in &deployments {
             let services = Services::of(&self.place, deployment);
             // The one before can be come back to.
-            if Some(deployment.as_str()) == kept { services.stop().map(drop) } else { services.remove() }?;
-            cx.message(format!("{deployment} is stopped"));
+            let is_kept = Some(deployment.as_str()) == kept;
+            if is_kept { services.stop().map(drop) } else { services.remove() }?;
+            cx.message(format!("{deployment} is {}", if is_kept { "stopped" } else { "removed" }));
         }
         cx.progress(0.5);
         let kept = before.as_ref().and_then(|before| before.worktree.file_name());

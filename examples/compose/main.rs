@@ -92,6 +92,11 @@ fn deploy(options: &Options) -> Done {
 }
 
 fn run(options: &Options, kept: &Kept, composer: &Composer) -> Done {
+    if let Some(mut failure) = kept.was_taken_back() {
+        options.flow.failed(&mut failure, &composer.place.traces(), kept);
+        complain(&what_answers(composer));
+        return Ok(ExitCode::from(cli::FAILED));
+    }
     let Order { project, deployment, .. } = &composer.order;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let saboteur = Saboteur::new(options.flow.fail_at, composer);
@@ -166,7 +171,12 @@ fn settle(
         }
         Err(failure) => failure,
     };
+    let is_refused = cli::is_refused(&failure);
     let (mut context, cause) = failure.into_parts();
+    if is_refused {
+        options.flow.refused(&mut context, &composer.place.traces());
+        return ExitCode::from(cli::FAILED);
+    }
     options.flow.failed(&mut context, &composer.place.traces(), kept);
     complain(&what_answers(composer));
     if !options.driven.rolls_back() {

@@ -69,6 +69,11 @@ fn deploy(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     // Ends when this function does.
     let server = FileServer::start("registry", &place.registry())?;
     let deployer = order.deployer(place.identify(&order.app)?, place, server.address);
+    if let Some(mut failure) = kept.was_taken_back() {
+        options.flow.failed(&mut failure, &deployer.place.traces(), &kept);
+        complain(&what_answers(&deployer));
+        return Ok(ExitCode::from(cli::FAILED));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let saboteur = Saboteur::new(options.flow.fail_at, &deployer);
     let sabotaged = saboteur.has_acted();
@@ -130,7 +135,12 @@ fn settle(
         }
         Err(failure) => failure,
     };
+    let is_refused = cli::is_refused(&failure);
     let (mut context, cause) = failure.into_parts();
+    if is_refused {
+        options.flow.refused(&mut context, &deployer.place.traces());
+        return ExitCode::from(cli::FAILED);
+    }
     options.flow.failed(&mut context, &deployer.place.traces(), kept);
     complain(&what_answers(deployer));
     if !options.driven.rolls_back() {
@@ -163,6 +173,7 @@ fn release(app: &str, version: &str, nature: registry::Nature, place: &PlaceArgs
 /// Ends the service. What is deployed stays deployed.
 fn stop(place: &PlaceArgs) -> Result<ExitCode, Box<dyn Error>> {
     let place = Place::at(&place.dir)?;
+    Kept::check_undriven(place.root())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let was_up = match place.identity()? {
         Some(identity) => runtime.block_on(service::stop(&place, &identity))?,

@@ -3,7 +3,8 @@
 use std::error::Error;
 
 use clap::ValueEnum;
-use step_machine::{FailureContext, Report, RunId};
+use step_machine::observe::Callbacks;
+use step_machine::{FailureContext, MachineBuilder, Report, RunId, Runner};
 use step_machine_examples::cli::{FlowArgs, Kept};
 use step_machine_examples::steps::{InstanceInfo, ProvisionStep};
 
@@ -27,6 +28,8 @@ pub(crate) enum Drive {
 pub(crate) enum Outcome {
     Up(Report<ProvisionStep>, InstanceInfo),
     Failed(FailureContext<ProvisionStep>),
+    /// The journal refused it, or it was taken over: what there is is another's.
+    Refused(FailureContext<ProvisionStep>),
     Cancelled(FailureContext<ProvisionStep>),
     /// It was cancelled, and what it had made was removed from outside of it.
     Removed(FailureContext<ProvisionStep>),
@@ -41,6 +44,7 @@ impl Drive {
         command: &ProvisionCommand,
         flow: &FlowArgs<ProvisionStep>,
         kept: &Kept,
+        saving: Option<Callbacks>,
         rollback: bool,
     ) -> Result<Outcome, Box<dyn Error>> {
         if let Some(failure) = kept.was_taken_back() {
@@ -51,6 +55,7 @@ impl Drive {
             Self::Machine => {
                 let machine = flow.machine(kept, ProvisionStep::machine()).exclusive(format!("{folder}"));
                 let machine = machine.input(command.order).observe(saboteur);
+                let machine = saving.into_iter().fold(machine, MachineBuilder::observe);
                 if kept.goes_back() {
                     machine::take_back(command, machine.begin_rollback()?).await
                 } else {
@@ -60,6 +65,7 @@ impl Drive {
             Self::Runner => {
                 let runner = flow.runner(kept, ProvisionStep::run(command)).exclusive(format!("{folder}"));
                 let runner = runner.input(command.order).observe(saboteur);
+                let runner = saving.into_iter().fold(runner, Runner::observe);
                 handler::drive(runner, rollback).await
             }
         }

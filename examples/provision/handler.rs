@@ -76,6 +76,7 @@ pub(crate) async fn drive(
             let instance = instance(&report)?;
             Ok(Outcome::Up(report, instance))
         }
+        Err(failure) if cli::is_refused(&failure) => Ok(Outcome::Refused(failure.into_context())),
         Err(failure) => Ok(match failure.into_parts() {
             (context, Cause::Cancelled) => Outcome::Cancelled(context),
             (context, _) => Outcome::Failed(context),

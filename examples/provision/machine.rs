@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use step_machine::event::{FailureRecord, Kind};
 use step_machine::observe::{Callbacks, callbacks};
 use step_machine::{Failure, FailureContext, MachineBuilder, Report, RunId, StepContext};
-use step_machine_examples::cli::Kept;
+use step_machine_examples::cli::{Kept, is_refused};
 use step_machine_examples::steps::provision_step::{
     CloudInitWait, GetInstanceInfo, OpenTofuApply, OpenTofuInit, OpenTofuPlan, OpenTofuValidate,
     RenderAnsibleTemplates, RenderOpenTofuTemplates, WaitSshConnectivity,
@@ -41,6 +41,7 @@ pub(crate) async fn drive(
     // From here on a Ctrl-C has no effect: taking back is not to be left half done.
     match ended {
         Ok(Ok((report, instance))) => Ok(Outcome::Up(report, instance)),
+        Ok(Err(failure)) if is_refused(&failure) => Ok(Outcome::Refused(failure.into_context())),
         Ok(Err(failure)) if rollback => take_back(command, failure).await,
         Ok(Err(failure)) => Ok(Outcome::Failed(failure.into_context())),
         Err(signal) => {
@@ -69,7 +70,11 @@ pub(crate) async fn take_back(
     };
     tokio::select! {
         never = ctrl_c => match never {},
-        failure = taken_back => Ok(Outcome::Failed(failure.into_context())),
+        failure = taken_back => Ok(if is_refused(&failure) {
+            Outcome::Refused(failure.into_context())
+        } else {
+            Outcome::Failed(failure.into_context())
+        }),
     }
 }
 

@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.other {
         None => provision(&cli.flow, &cli.options).unwrap_or_else(|error| no_run(&*error)),
-        Some(Other::Destroy { site }) => end(destroy(&site)),
+        Some(Other::Destroy { site }) => destroy(&site).unwrap_or_else(|error| no_run(&*error)),
         Some(Other::Instance { verb: Verb::Start, user_data }) => end(instance::start(&user_data)),
         Some(Other::Instance { verb: Verb::Serve, user_data }) => end(instance::serve(&user_data)),
         Some(Other::Instance { verb: Verb::Stop, user_data }) => end(instance::stop(&user_data)),
@@ -120,10 +120,16 @@ fn provision(flow: &FlowArgs<ProvisionStep>, options: &Options) -> Result<ExitCo
         return Ok(ExitCode::from(cli::USAGE));
     };
     let kept = flow.keep(site.root(), &|arguments| options.again(arguments))?;
+    if flow.is_past(&kept) {
+        // What the later run has left is as it is.
+        let was_taken_back = kept.was_taken_back::<ProvisionStep>().is_some();
+        return Ok(ExitCode::from(if was_taken_back { cli::FAILED } else { 0 }));
+    }
     let (environment, order) = begin(&site, &kept, &tofu, options)?;
+    let saving = kept.earlier().map(|_| environment.goes_on(&site));
     let command = ProvisionCommand::new(environment.name(), site, program, order)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(options.drive.run(&command, flow, &kept, !options.no_rollback));
+    let outcome = runtime.block_on(options.drive.run(&command, flow, &kept, saving, !options.no_rollback));
     settle(outcome?, environment, &command.site, flow, &kept, options)
 }
 
@@ -175,11 +181,19 @@ fn settle(
             return Ok(code);
         }
         Outcome::Unrecorded(run) => {
-            let why = kept.fault().map(|why| format!(": {why}")).unwrap_or_default();
+            let fault = kept.fault();
+            let why = fault.as_ref().map(|fault| format!(": {}", fault.why)).unwrap_or_default();
             complain(&format!("error: the journal does not have that the run was cancelled{why}"));
+            if fault.is_some_and(|fault| fault.is_of_another) {
+                return Ok(ExitCode::from(cli::CANCELLED));
+            }
             kept.tell_how_to_go_on(&run);
             is_left("nothing was taken back");
             return Ok(ExitCode::from(cli::CANCELLED));
+        }
+        Outcome::Refused(mut failure) => {
+            flow.refused(&mut failure, &site.traces());
+            return Ok(ExitCode::from(cli::FAILED));
         }
         Outcome::Failed(failure) => (failure, cli::FAILED, false),
         Outcome::Cancelled(failure) => (failure, cli::CANCELLED, false),
@@ -205,11 +219,13 @@ fn has_left(failure: &FailureRecord) -> bool {
     left.into_iter().any(|step| ProvisionStep::plan().steps[step].undo)
 }
 
-fn destroy(place: &SiteArgs) -> std::io::Result<()> {
-    let was_there = place.site()?.destroy()?;
+fn destroy(place: &SiteArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let site = place.site()?;
+    Kept::check_undriven(site.root())?;
+    let was_there = site.destroy()?;
     let text = if was_there { "the instance is gone" } else { "there is no environment" };
     tell(&format!("{}: {text}", place.dir.display()));
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The `tofu` on the PATH.

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use step_machine::event::RunStatus;
 use step_machine::runner::{HandlerFor, Runner};
-use step_machine::{Failure, Report, StepError, Workflow};
+use step_machine::{Failure, FailureContext, Report, StepError, Workflow};
 use step_machine_examples::cli::{
-    CANCELLED, FAILED, WARNINGS, complain, shown, tell, tell_failure, with_word_of_ctrl_c,
+    CANCELLED, FAILED, WARNINGS, complain, is_refused, shown, tell, tell_failure, with_word_of_ctrl_c,
 };
 
 use crate::cli::Flow;
@@ -28,6 +28,11 @@ where
     if let Some(form) = flow.plan {
         tell(&form.write(&run.plan())?);
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(mut failure) = job.kept.was_taken_back::<W>() {
+        pullers.iter().try_for_each(|puller| puller.forget())?;
+        flow.tell(&mut failure, job);
+        return Ok(ExitCode::from(FAILED));
     }
     let run = flow.observed(run, job).ctrl_c().rollback_on_cancel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -77,14 +82,23 @@ impl Flow {
         ExitCode::from(if self.strict && warnings > 0 { WARNINGS } else { 0 })
     }
 
+    /// Tells the whole story of a failure, and how the run goes on where that is this process's business.
+    fn failed<W: Workflow, E: StepError>(&self, failure: Failure<W, E>, job: &Job) -> ExitCode {
+        let is_refused = is_refused(&failure);
+        let mut failure = failure.into_context();
+        self.tell(&mut failure, job);
+        if !is_refused {
+            job.kept.tell_how_to_go_on(&failure.record().run);
+        }
+        ExitCode::from(if failure.kind() == "cancelled" { CANCELLED } else { FAILED })
+    }
+
     /// Writes the trace of a failure and tells the whole story.
-    fn failed<W: Workflow, E: StepError>(&self, mut failure: Failure<W, E>, job: &Job) -> ExitCode {
+    fn tell<W: Workflow>(&self, failure: &mut FailureContext<W>, job: &Job) {
         let traces = self.trace_dir.clone().unwrap_or_else(|| job.place.traces());
         if let Err(error) = failure.write_trace(&traces) {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
-        tell_failure(self.format, &failure);
-        job.kept.tell_how_to_go_on(&failure.context().record().run);
-        ExitCode::from(if failure.context().kind() == "cancelled" { CANCELLED } else { FAILED })
+        tell_failure(self.format, failure);
     }
 }

@@ -26,7 +26,7 @@ mod steps;
 use std::process::ExitCode;
 
 use clap::Parser;
-use step_machine_examples::cli::{USAGE, give_up, no_run, tell};
+use step_machine_examples::cli::{Kept, USAGE, give_up, no_run, tell};
 use step_machine_examples::launch;
 
 use cli::{Cli, Command, Kind, Order, PlaceArgs, Served};
@@ -81,6 +81,7 @@ fn publish_nodejs(order: &Order<PublishNodejsStep>) -> Done {
 fn stop(place: &PlaceArgs) -> Done {
     let dir = &place.dir;
     let place = Place::at(dir)?;
+    Kept::check_undriven(place.root())?;
     for route in Routes::read(&place)?.all() {
         if let Target::Container { container, .. } = &route.target {
             container.end(&place)?;

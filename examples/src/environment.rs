@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use step_machine::FailureContext;
+use step_machine::observe::{Callbacks, callbacks};
 
+use crate::cli::complain;
 use crate::site::{self, Site};
 use crate::steps::{InstanceInfo, ProvisionStep};
 
@@ -90,10 +92,24 @@ impl Environment<Provisioning> {
         Self { name: name.into(), state: Provisioning }.saved(site, StoredState::Provisioning)
     }
 
-    /// The environment of `site`, whose provisioning goes on: it failed, was cancelled, or its process died.
+    /// The environment of `site`, whose provisioning is to go on: it failed, was cancelled, or its process died. What is
+    /// saved stays as it is until then; see [`goes_on`](Self::goes_on).
     pub fn resumed(site: &Site) -> Result<Self, EnvironmentError> {
         let Stored { name, .. } = read(site)?;
-        Self::new(name, site)
+        Ok(Self { name, state: Provisioning })
+    }
+
+    /// Saves that the provisioning is under way again, with the first event: the run may be refused before that, and then
+    /// the environment is as another run has left it.
+    pub fn goes_on(&self, site: &Site) -> Callbacks {
+        let (name, site, mut is_saved) = (self.name.clone(), site.clone(), false);
+        callbacks().on_any(move |_| {
+            if !std::mem::replace(&mut is_saved, true)
+                && let Err(error) = Self::new(name.clone(), &site)
+            {
+                complain(&format!("cannot save that the provisioning goes on: {error}"));
+            }
+        })
     }
 
     /// The instance is up.

@@ -59,6 +59,8 @@ pub(crate) mod publisher;
 #[cfg(unix)]
 mod read_only;
 #[cfg(unix)]
+mod refused;
+#[cfg(unix)]
 mod sessions;
 pub(crate) mod user;
 mod validated;

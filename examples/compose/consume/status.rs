@@ -1,7 +1,7 @@
 //! Plain text by callbacks.
 
 use step_machine::observe::{Callbacks, callbacks};
-use step_machine_examples::cli::complain;
+use step_machine_examples::cli::{complain, over_live_lines};
 
 use super::Least;
 use super::update::{Teller, Update, Word};
@@ -11,7 +11,7 @@ pub(super) fn status(mut teller: Teller, least: Least) -> Callbacks {
     callbacks().on_any(move |event| {
         let update = teller.update(event);
         if least.lets_through(update.level.0) {
-            complain(&line(&update));
+            complain(&format!("{}{}", over_live_lines(), line(&update)));
         }
     })
 }

@@ -3,7 +3,10 @@
 //! All that a run does passes through its journal, in order: a journal that kills its process is the one place from which
 //! each moment between two steps, and within one, can be met exactly.
 
+use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use clap::builder::PossibleValue;
 use step_machine::event::{Event, Kind};
@@ -119,8 +122,8 @@ pub(super) fn is_news(kind: &Kind) -> bool {
 pub(super) struct Doomed<J> {
     journal: J,
     crash: Crash,
-    /// What a person types to go on.
-    again: String,
+    /// What a person types to go on, where that is possible.
+    again: Option<String>,
     so_far: Mutex<SoFar>,
 }
 
@@ -132,7 +135,7 @@ struct SoFar {
 }
 
 impl<J: Journal> Doomed<J> {
-    pub(super) fn new(journal: J, crash: Crash, again: String) -> Self {
+    pub(super) fn new(journal: J, crash: Crash, again: Option<String>) -> Self {
         Self { journal, crash, again, so_far: Mutex::default() }
     }
 
@@ -151,8 +154,11 @@ impl<J: Journal> Doomed<J> {
     fn last_words(&self) {
         let so_far = self.so_far.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Crash::At(point), Some(run)) = (&self.crash, &so_far.whole) {
-            let way_on = go_on(&self.again, run);
-            complain(&format!("{}died at {}; go on with it: {way_on}", over_live_lines(), point.path));
+            let cannot = || "nothing of it was kept, so it cannot go on".to_owned();
+            let way_on =
+                self.again.as_ref().map_or_else(cannot, |again| format!("go on with it: {}", go_on(again, run)));
+            let_the_screen_catch_up();
+            complain(&format!("{}died at {}; {way_on}", over_live_lines(), point.path));
         }
     }
 }
@@ -189,8 +195,16 @@ impl<J: Journal> Journal for Doomed<J> {
         self.journal.abandon(run, why)
     }
 
-    fn prune(&self, before: std::time::SystemTime) -> Reply<usize> {
+    fn prune(&self, before: SystemTime) -> Reply<usize> {
         self.journal.prune(before)
+    }
+}
+
+/// The steps that completed at last are drawn with what else is new, ten times a second: a process that dies before shows
+/// none of them.
+fn let_the_screen_catch_up() {
+    if io::stderr().is_terminal() {
+        thread::sleep(Duration::from_millis(250));
     }
 }
 

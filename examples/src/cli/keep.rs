@@ -9,13 +9,13 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::de::DeserializeOwned;
 use step_machine::event::RunStatus;
-use step_machine::journal::{RunQuery, RunSummary};
+use step_machine::journal::{Claim, RunQuery, RunSummary};
 use step_machine::runner::{HandlerFor, Runner};
 use step_machine::{FailureContext, Journal, JournalError, MachineBuilder, MemoryJournal, RunId, RunState, Workflow};
 
 use super::crash::{Crash, Doomed};
-use super::metrics::MetricsError;
-use super::noting::Noting;
+use super::keep_error::KeepError;
+use super::noting::{Fault, Noting};
 use super::place::{Place, VARIABLE};
 use super::{complain, quoted};
 
@@ -69,111 +69,18 @@ pub struct Kept {
     take_over: bool,
     workflow: &'static str,
     folder: String,
-    /// What a person types to go on with the run `{run}`.
-    again: String,
+    /// What a person types to go on with the run `{run}`; nothing where nothing is kept.
+    again: Option<String>,
+    /// What was told last of the run that is to go on, where it has come to its end.
+    over: Option<String>,
+    /// Whether another run came after it then.
+    is_past: bool,
     /// Why the journal did not take what a run came to that a machine drives.
-    fault: Arc<Mutex<Option<String>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
 }
 
 /// Runs as their journal had them.
 pub type History = HashMap<RunId, RunState>;
-
-/// Why no run can begin or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum KeepError {
-    /// The journal says no.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The folder of the journal cannot be made.
-    #[error("{}", .folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// The operating system's reason.
-        source: std::io::Error,
-    },
-    /// The metrics of the run cannot be shown.
-    #[error(transparent)]
-    Metrics(#[from] MetricsError),
-    /// A server has no log of ours.
-    #[error("--accept-damaged-log is for a file; a server sees to its log itself")]
-    NoLog,
-    /// The build knows files only.
-    #[cfg(not(feature = "postgres"))]
-    #[error("this build keeps runs in files only; for a journal in PostgreSQL, `cargo run --features postgres`")]
-    NoServer,
-    /// A URL that names no database which is known.
-    #[error("a journal is a file, `none`, or a database as in `postgres://user@host/database`")]
-    NoPlace,
-    /// There is no journal to look into.
-    #[error("--resume needs the journal that the run was kept in, and --journal none says that there is none")]
-    NoJournal,
-    /// No run can go on.
-    #[error("no run of `{workflow}` in {folder} can go on{}", listed(.runs))]
-    Nothing {
-        /// The workflow.
-        workflow: &'static str,
-        /// Where it works.
-        folder: String,
-        /// The runs that there are.
-        runs: Vec<String>,
-    },
-    /// More than one can.
-    #[error("several runs of `{workflow}` in {folder} can go on; name one with --resume RUN{}", listed(.runs))]
-    Several {
-        /// The workflow.
-        workflow: &'static str,
-        /// Where it works.
-        folder: String,
-        /// These.
-        runs: Vec<String>,
-    },
-    /// The run that is named is one of another workflow.
-    #[error("run {run} is one of `{found}`, not of `{workflow}`; go on with it by the program that began it")]
-    OtherWorkflow {
-        /// The run.
-        run: RunId,
-        /// Its workflow.
-        found: String,
-        /// The workflow that was to go on.
-        workflow: &'static str,
-    },
-    /// The run that is named works elsewhere.
-    #[error("run {run} works in {found}, not in {folder}; name that folder to go on with it")]
-    OtherFolder {
-        /// The run.
-        run: RunId,
-        /// Where it works.
-        found: String,
-        /// Where it was to go on.
-        folder: String,
-    },
-    /// What the run that goes on works on cannot be read.
-    #[error("run {run} does not say what it works on")]
-    Input {
-        /// The run.
-        run: RunId,
-        /// Why not.
-        source: serde_json::Error,
-    },
-}
-
-impl KeepError {
-    /// Whether something was asked for that makes no sense here.
-    pub fn is_usage(&self) -> bool {
-        #[cfg(not(feature = "postgres"))]
-        if matches!(self, Self::NoServer) {
-            return true;
-        }
-        let is_place = matches!(self, Self::NoPlace | Self::NoJournal | Self::NoLog);
-        let is_other = matches!(self, Self::OtherWorkflow { .. } | Self::OtherFolder { .. });
-        is_place || is_other || matches!(self, Self::Nothing { .. } | Self::Several { .. })
-    }
-}
-
-fn listed(runs: &[String]) -> String {
-    if runs.is_empty() { String::new() } else { format!("\n  {}", runs.join("\n  ")) }
-}
 
 impl KeepArgs {
     /// Opens the journal and finds the run that is to go on. `crash` makes the process die on its way.
@@ -186,14 +93,17 @@ impl KeepArgs {
             take_over: self.take_over,
             workflow: work.workflow,
             folder: place.name_of(work.folder),
-            again: self.again(work),
+            again: (place != Place::Nothing).then(|| self.again(work)),
+            over: None,
+            is_past: false,
             fault: Arc::default(),
-            journal: self.journal(&place, work.folder)?,
+            journal: self.journal(&place, work)?,
         };
         if let Some(journal) = kept.journal.clone() {
             kept.earlier = self.resume.as_deref().map(|run| kept.find(&*journal, run)).transpose()?;
             kept.history = kept.earlier.as_ref().map_or(Ok(History::new()), |run| history(&*journal, run))?;
-            kept.check_new(&*journal)?;
+            kept.check_new(&*journal, &place)?;
+            kept.look_whether_it_is_over(&*journal)?;
         }
         if let Some(crash) = crash {
             let journal = kept.journal.take().unwrap_or_else(|| Arc::new(MemoryJournal::new()));
@@ -207,9 +117,15 @@ impl KeepArgs {
         self.journal.as_ref().filter(|place| **place != Place::File(PathBuf::new()))
     }
 
-    fn journal(&self, place: &Place, folder: &Path) -> Result<Option<Arc<dyn Journal>>, KeepError> {
+    fn journal(&self, place: &Place, work: &Work<'_>) -> Result<Option<Arc<dyn Journal>>, KeepError> {
+        let folder = work.folder;
         if *place == Place::Nothing && self.resume.is_some() {
             return Err(KeepError::NoJournal);
+        }
+        // To look for a run is no reason to make a journal.
+        if self.resume.is_some() && place.is_missing() {
+            let (workflow, folder) = (work.workflow, place.name_of(folder));
+            return Err(KeepError::Nothing { workflow, folder, runs: Vec::new() });
         }
         if self.resume.is_none() && self.place().is_none() {
             let failed = |source| KeepError::Folder { folder: folder.to_owned(), source };
@@ -227,9 +143,19 @@ impl KeepArgs {
 impl Kept {
     /// Nothing is kept: for what only shows what would be done.
     pub fn nothing() -> Self {
-        let (id, earlier, history, folder, again) = (None, None, History::new(), String::new(), String::new());
-        let fault = Arc::default();
-        Self { journal: None, id, earlier, history, take_over: false, workflow: "", folder, again, fault }
+        Self {
+            journal: None,
+            id: None,
+            earlier: None,
+            history: History::new(),
+            take_over: false,
+            workflow: "",
+            folder: String::new(),
+            again: None,
+            over: None,
+            is_past: false,
+            fault: Arc::default(),
+        }
     }
 
     /// The run that is asked for, or the one that there is to go on with.
@@ -242,10 +168,7 @@ impl Kept {
         match (&open[..], runs.first()) {
             ([run], _) => Ok(run.run.clone()),
             // Its process may have died before it could say so.
-            ([], Some(last)) if matches!(last.status, RunStatus::Completed | RunStatus::RolledBack) => {
-                complain(&format!("nothing is left to do: {}", told(last)));
-                Ok(last.run.clone())
-            }
+            ([], Some(last)) if has_come_to_its_end(last.status) => Ok(last.run.clone()),
             ([], _) => {
                 let runs = runs.iter().take(5).map(told).collect();
                 Err(KeepError::Nothing { workflow: self.workflow, folder: self.folder.clone(), runs })
@@ -275,13 +198,36 @@ impl Kept {
     }
 
     /// Before anything is done: an id that is taken, and a run to go on with that there is not.
-    fn check_new(&self, journal: &dyn Journal) -> Result<(), KeepError> {
+    fn check_new(&self, journal: &dyn Journal, place: &Place) -> Result<(), KeepError> {
         if let Some(run) = self.earlier.as_ref().filter(|run| !self.history.contains_key(*run)) {
-            return Err(JournalError::NotFound { run: run.clone() }.into());
+            return Err(KeepError::Unknown { run: run.clone(), journal: place.option() });
         }
         let Some(id) = &self.id else { return Ok(()) };
         let is_taken = !journal.list(&RunQuery::of(id.as_str())).wait()?.is_empty();
         if is_taken { Err(JournalError::Exists { run: id.as_str().into() }.into()) } else { Ok(()) }
+    }
+
+    /// Whether the run that is to go on has come to its end, and another one came after it.
+    fn look_whether_it_is_over(&mut self, journal: &dyn Journal) -> Result<(), KeepError> {
+        if !self.earlier().is_some_and(|state| has_come_to_its_end(state.status())) {
+            return Ok(());
+        }
+        let runs = journal.list(&self.here()).wait()?;
+        self.over = runs.iter().find(|run| Some(&run.run) == self.earlier.as_ref()).map(told);
+        self.is_past = self.over.is_some() && runs.first().is_some_and(|last| Some(&last.run) != self.earlier.as_ref());
+        Ok(())
+    }
+
+    /// Whether the run that is to go on has come to its end, and another one came after it: what is there is not of it.
+    pub fn is_past(&self) -> bool {
+        self.is_past
+    }
+
+    /// Says it where nothing is left to do of the run that is to go on.
+    pub(super) fn tell_what_is_over(&self) {
+        let Some(over) = &self.over else { return };
+        let later = if self.is_past { ", and another run came after it" } else { "" };
+        complain(&format!("nothing is left to do: {over}{later}"));
     }
 
     /// The run that goes on, as its journal had it.
@@ -325,31 +271,61 @@ impl Kept {
         Ok(())
     }
 
+    /// Fails where a living process drives a run in `folder`, of whichever workflow: what is there is not to be taken from
+    /// below it. Looks into the journal of the folder, or the one that the environment names; where nothing can be read of
+    /// that, nothing stands in the way.
+    pub fn check_undriven(folder: &Path) -> Result<(), KeepError> {
+        let place = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()).map(Place::from);
+        let place = place.unwrap_or_else(|| Place::File(folder.join(FILE)));
+        if place.is_missing() {
+            return Ok(());
+        }
+        let Ok(Some(journal)) = place.open(false) else { return Ok(()) };
+        let here = RunQuery::unfinished().label(FOLDER, place.name_of(folder));
+        for run in journal.list(&here).wait().unwrap_or_default() {
+            match journal.claim(&Claim::of(run.run)).wait() {
+                Err(JournalError::Owned { run, owner }) => return Err(KeepError::Driven { run, owner }),
+                // Its process died.
+                Ok(claimed) => journal.release(&claimed.lease).wait()?,
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Gives up a run whose effects were removed from outside of it.
     pub fn give_up(&self, run: &RunId, why: &str) -> Result<(), KeepError> {
         self.journal.as_ref().map_or(Ok(()), |journal| journal.abandon(run, why).wait()).map_err(Into::into)
     }
 
     /// Why the journal did not take what a run came to that a machine drives, where it said so.
-    pub fn fault(&self) -> Option<String> {
+    pub fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says how a run that did not complete can go on, where it can.
     pub fn tell_how_to_go_on(&self, run: &RunId) {
-        let Some(journal) = &self.journal else { return };
+        let (Some(journal), Some(again)) = (&self.journal, &self.again) else { return };
         let is_over = |run: &RunSummary| run.abandoned.is_some() || !run.status.can_resume();
         match journal.list(&RunQuery::of(run.clone())).wait() {
             Ok(found) if found.iter().all(is_over) => {}
-            _ => complain(&format!("go on with it: {}", go_on(&self.again, run))),
+            _ => complain(&format!("go on with it: {}", go_on(again, run))),
         }
     }
 }
 
 /// What a person types to go on with a run.
 pub(super) fn go_on(again: &str, run: &RunId) -> String {
+    let run = run.to_string();
+    // One that begins with a dash would be taken for an option.
+    let sign = if run.starts_with('-') { "=" } else { " " };
     // The first: a folder may have it in its name.
-    again.replacen("{run}", &quoted(&run.to_string()), 1)
+    again.replacen(" {run}", &format!("{sign}{}", quoted(&run)), 1)
+}
+
+/// Whether a run is done, or undone.
+fn has_come_to_its_end(status: RunStatus) -> bool {
+    matches!(status, RunStatus::Completed | RunStatus::RolledBack)
 }
 
 fn told(run: &RunSummary) -> String {

@@ -3,9 +3,11 @@
 mod crash;
 mod driven;
 mod keep;
+mod keep_error;
 mod metrics;
 mod noting;
 mod place;
+mod refused;
 mod stalled;
 
 use std::borrow::Cow;
@@ -19,8 +21,11 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 pub use crash::{CrashPoint, crash_point, step_path, step_paths};
 pub use driven::{DrivenArgs, PlanForm, with_word_of_ctrl_c};
-pub use keep::{History, KeepArgs, KeepError, Kept, Work, is_journal, remove_journal};
+pub use keep::{History, KeepArgs, Kept, Work, is_journal, remove_journal};
+pub use keep_error::KeepError;
 pub use metrics::{MetricsArgs, MetricsError};
+pub use noting::Fault;
+pub use refused::is_refused;
 pub use stalled::StallArgs;
 use step_machine::event::RunStatus;
 use step_machine::observe::{JsonLines, PlainLog, ProgressBar};
@@ -184,7 +189,9 @@ fn fail_at_variable<W: Workflow>() -> String {
 impl KeepArgs {
     /// Opens the journal, finds the run that is to go on, and dies on its way where `crash_at` says so.
     pub fn keep(&self, work: &Work<'_>, crash_at: Option<&CrashPoint>) -> Result<Kept, KeepError> {
-        self.open(work, Crash::of(crash_at))
+        let kept = self.open(work, Crash::of(crash_at))?;
+        kept.tell_what_is_over();
+        Ok(kept)
     }
 }
 
@@ -192,7 +199,10 @@ impl<W: Workflow + Clone> FlowArgs<W> {
     /// Where the runs of this flow are kept, and which one goes on; from here on its metrics are shown. `again` is what a person types to run the same with
     /// other arguments.
     pub fn keep(&self, folder: &Path, again: &dyn Fn(&str) -> String) -> Result<Kept, KeepError> {
-        let kept = self.keep.keep(&Work { workflow: W::NAME, folder, again }, self.crash_at.as_ref())?;
+        let kept = self.keep.open(&Work { workflow: W::NAME, folder, again }, Crash::of(self.crash_at.as_ref()))?;
+        if self.retry_from.is_none() {
+            kept.tell_what_is_over();
+        }
         self.metrics.expose()?;
         Ok(kept)
     }
@@ -209,6 +219,12 @@ impl<W: Workflow + Clone> FlowArgs<W> {
         let runner = kept.runner(runner).observe(self.observer(kept));
         let runner = self.metrics.observers().into_iter().fold(runner, Runner::observe);
         self.retry_from.clone().into_iter().fold(runner, Runner::retry_from)
+    }
+
+    /// Whether nothing is there of the run that is to go on, and nothing is to be done of it: it has come to its end, and
+    /// another one came after it.
+    pub fn is_past(&self, kept: &Kept) -> bool {
+        kept.is_past() && self.retry_from.is_none()
     }
 
     fn observer(&self, kept: &Kept) -> Box<dyn Observer> {
@@ -233,12 +249,17 @@ impl<W: Workflow + Clone> FlowArgs<W> {
     /// Writes the trace of a failure, to the folder `traces` where the options name no other one, and tells the whole
     /// story, and how the run goes on where it can.
     pub fn failed(&self, failure: &mut FailureContext<W>, traces: &Path, kept: &Kept) {
+        self.refused(failure, traces);
+        kept.tell_how_to_go_on(&failure.record().run);
+    }
+
+    /// The same of a run that is no business of this process, so that nothing is said of how it goes on.
+    pub fn refused(&self, failure: &mut FailureContext<W>, traces: &Path) {
         let traces = self.trace_dir.as_deref().unwrap_or(traces);
         if let Err(error) = failure.write_trace(traces) {
             complain(&format!("cannot write a trace to {}: {error}", traces.display()));
         }
         tell_failure(self.format, failure);
-        kept.tell_how_to_go_on(&failure.record().run);
     }
 }
 
@@ -264,7 +285,7 @@ pub fn complain(text: &str) {
 }
 
 /// What goes before a text on standard error that comes while the screen has live lines: they begin where the cursor is.
-fn over_live_lines() -> &'static str {
+pub fn over_live_lines() -> &'static str {
     if io::stderr().is_terminal() { "\r\x1b[J" } else { "" }
 }
 

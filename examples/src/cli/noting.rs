@@ -9,15 +9,25 @@ use step_machine::{Journal, RunId};
 
 use super::chain;
 use super::crash::is_news;
+use super::refused::is_of_another;
 
 /// A journal that remembers why it did not take what a run came to.
 pub(super) struct Noting {
     journal: Arc<dyn Journal>,
-    fault: Arc<Mutex<Option<String>>>,
+    fault: Arc<Mutex<Option<Fault>>>,
+}
+
+/// Why a journal did not take what a run came to.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// The reason, with everything behind it.
+    pub why: String,
+    /// Whether the run is another process's now.
+    pub is_of_another: bool,
 }
 
 impl Noting {
-    pub(super) fn new(journal: Arc<dyn Journal>, fault: Arc<Mutex<Option<String>>>) -> Self {
+    pub(super) fn new(journal: Arc<dyn Journal>, fault: Arc<Mutex<Option<Fault>>>) -> Self {
         Self { journal, fault }
     }
 }
@@ -34,7 +44,8 @@ impl Journal for Noting {
         }
         let answer = self.journal.append(append).wait();
         if let Err(error) = &answer {
-            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| chain(error));
+            let fault = || Fault { why: chain(error), is_of_another: is_of_another(error) };
+            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(fault);
         }
         Reply::ready(answer)
     }

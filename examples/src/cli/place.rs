@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use step_machine::{Journal, SqliteJournal};
 
-use super::keep::KeepError;
+use super::keep_error::KeepError;
 use super::quoted;
 
 /// The variable that stands for `--journal`: of the command `step-machine` as of the examples. It keeps a password out of
@@ -69,6 +69,11 @@ impl Place {
             Self::Server(_) if accept_damaged_log => Err(KeepError::NoLog),
             Self::Server(url) => on_server(url).map(Some),
         }
+    }
+
+    /// Whether it is a file that is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, Self::File(path) if path.try_exists().is_ok_and(|is_there| !is_there))
     }
 
     /// What the runs of a folder are found by: on a server, others may have a folder of the same name.

@@ -237,3 +237,12 @@ fn what_is_counted_is_there_for_prometheus() {
         assert!(text.lines().any(|shown| shown == line), "`{line}` is not in\n{text}");
     }
 }
+
+#[test]
+fn what_is_removed_is_not_said_to_be_stopped() {
+    let shop = Shop::new();
+    let told: Vec<_> = (0..3).map(|_| shop.told(&[])).collect();
+    let said = told.last().unwrap().stdout.lines().filter(|line| line.contains(r#""step":"cleanup""#));
+    let said = said.collect::<Vec<_>>().join("\n");
+    assert!(said.contains("shop-1 is removed") && said.contains("shop-2 is stopped"), "{said}");
+}

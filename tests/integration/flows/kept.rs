@@ -105,12 +105,12 @@ fn a_journal_that_cannot_be_used_is_an_error_that_says_what_to_do() {
 #[test]
 fn what_cannot_go_on_is_wrong_usage_and_lists_what_there_is() {
     let user = User::new();
-    let screen = user.deploy(&["--resume"]);
-    assert_eq!(screen.code, Some(1), "{screen}");
     assert_eq!(user.deploy(&["shop", "1.0.0", "--id", "first"]).code, Some(0));
     let screen = user.deploy(&["--resume", "second"]);
     assert_eq!(screen.code, Some(1));
-    screen.complains("run second is not in the journal; start it, or look for its id in the list of runs");
+    let journal = user.path("").canonicalize().unwrap().join("runs.db");
+    let list = format!("`step-machine runs --journal {}` lists those that are", journal.display());
+    screen.complains(&format!("run second is not in the journal; {list}\n"));
     let screen = user.deploy(&["shop", "2.0.0", "--id", "first"]);
     assert_eq!(screen.code, Some(1));
     screen.complains("run first is in the journal already; resume it, or choose another id");

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::thread;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -11,8 +11,15 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use super::terminal::Terminal;
 use crate::flows::user::User;
 
-/// What an example leaves on a terminal of that many columns and 24 rows, and all that it wrote.
+/// What `provision` leaves on a terminal of that many columns and 24 rows, and all that it wrote.
 fn on_terminal(user: &User, columns: u16, arguments: &[&str]) -> (Vec<String>, String) {
+    let (status, terminal) = ends_on_terminal(user, columns, "provision", arguments);
+    assert!(status.success(), "{:?}", terminal.rows());
+    (terminal.history(), terminal.written())
+}
+
+/// How an example ends, and the terminal that it was on.
+fn ends_on_terminal(user: &User, columns: u16, example: &str, arguments: &[&str]) -> (ExitStatus, Terminal) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
@@ -30,15 +37,14 @@ fn on_terminal(user: &User, columns: u16, arguments: &[&str]) -> (Vec<String>, S
             }
         }
     });
-    let mut command = user.command("provision", arguments);
+    let mut command = user.command(example, arguments);
     command.env("TERM", "xterm").env("NO_COLOR", "1").env_remove("CLICOLOR_FORCE");
     command.stdout(Stdio::from(side.try_clone().unwrap())).stderr(Stdio::from(side));
     let status = command.status().unwrap();
     drop(command);
     reader.join().unwrap();
     terminal.flush().unwrap();
-    assert!(status.success(), "{:?}", terminal.rows());
-    (terminal.history(), terminal.written())
+    (status, terminal)
 }
 
 #[test]
@@ -55,4 +61,26 @@ fn an_example_shows_its_run_on_a_terminal_of_any_width() {
         assert_eq!(rows.iter().find(|row| row.starts_with("Progress")), None, "and is gone: {rows:?}");
         assert!(!written.contains("\u{1b}[32m") && !written.contains("\u{1b}[?25l"), "no colours, and a cursor");
     }
+}
+
+#[test]
+fn an_example_that_crashes_has_shown_what_was_done() {
+    let user = User::new();
+    let (status, terminal) = ends_on_terminal(&user, 100, "provision", &["--crash-at", "open-tofu-apply"]);
+    assert!(!status.success());
+    let rows = terminal.history();
+    assert_eq!(rows.iter().filter(|row| row.starts_with('✓')).count(), 4, "{rows:?}");
+    assert!(rows.iter().any(|row| row.starts_with("died at open-tofu-apply; ")), "{rows:?}");
+}
+
+#[test]
+fn what_is_told_beside_the_screen_is_not_mixed_with_it() {
+    let user = User::new();
+    let (status, terminal) = ends_on_terminal(&user, 100, "compose", &["--on-status"]);
+    user.run("compose", &["stop"]);
+    let rows = terminal.history();
+    assert!(status.success(), "{rows:?}");
+    let told: Vec<_> = rows.iter().filter(|row| row.starts_with("shop-1 ")).collect();
+    assert!(told.iter().any(|row| row.ends_with("worktree: is done")), "{rows:?}");
+    assert_eq!(told.iter().find(|row| row.contains(['░', '█'])), None, "{rows:?}");
 }
