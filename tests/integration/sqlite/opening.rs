@@ -86,7 +86,7 @@ fn a_place_where_no_file_can_be_is_refused() {
     for opened in [SqliteJournal::open(folder.path()), SqliteJournal::open_read_only(folder.path())] {
         let (advice, source) = unusable(opened);
         assert_eq!(advice, "name the file in it that the runs are kept in");
-        assert_eq!(source.to_string(), "it is a folder");
+        assert_eq!(source, "it is a folder");
     }
 }
 

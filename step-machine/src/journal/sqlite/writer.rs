@@ -19,6 +19,7 @@ use super::wait::{Wait, without_patience};
 use super::wal::Reserve;
 use super::{SqliteOptions, log, places};
 use crate::journal::appended::Appended;
+use crate::journal::error::write;
 use crate::journal::held::Held;
 use crate::journal::{Claim, JournalError, Lease, Owner, host};
 use crate::run_id::RunId;
@@ -221,7 +222,8 @@ impl Writer {
             match outcome {
                 Outcome::Appended(lease, ..) => {
                     if let Some(leased) = self.leased(lease) {
-                        leased.held.fail(&error);
+                        // By its text, since its source is only a code.
+                        leased.held.fail(&write(&lease.run, error.to_string()));
                     }
                 }
                 Outcome::Claimed(_, _, Ok(Granted { lease, replaced, .. })) => {
