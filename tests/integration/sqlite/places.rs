@@ -297,6 +297,7 @@ fn a_row_that_is_not_placed_and_cannot_be_read_hides_no_other_run() {
     journal.release(&claim(&journal, "old")).wait().unwrap();
     filled.go_on(&journal, 300);
     filled.release(&journal);
+    append(&journal, &claim(&journal, "dead"), &super::events("dead", 2));
     sql(&source).execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
     assert!(upto(&path) > 300 && upto(&path) < rows(&path) - 800);
     filled.events.insert("old", super::events("old", 2));
@@ -325,24 +326,48 @@ fn a_row_that_is_not_placed_and_cannot_be_read_hides_no_other_run() {
     let of_runs = journal.check().wait().unwrap().into_iter().filter_map(|finding| finding.run).collect::<Vec<_>>();
     assert!(!of_runs.contains(&"old".into()), "{of_runs:?}");
 
-    // Who goes on with one might not see its end. To say so stops nobody who writes in the same commit.
+    // Who goes on with the damaged one does not see all of it. To say so stops nobody who writes in the same commit.
     let other = sql(&path);
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let first = journal.prune(SystemTime::UNIX_EPOCH);
     std::thread::sleep(Duration::from_millis(100));
-    let claimed = journal.claim(&Claim::of("old"));
+    let lost = damaged_run(&filled, &journal);
+    let claimed = journal.claim(&Claim::of(lost));
     let more = super::events("new", 3);
     let mut next = Append::new(&new, &more[2..]);
     next.waiting = Waiting::Nobody;
     let appended = journal.append(next);
     other.execute_batch("COMMIT").unwrap();
-    first.wait().unwrap();
+    let refused = first.wait();
+    assert!(matches!(&refused, Err(step_machine::JournalError::Store { .. })), "{refused:?}");
     let refused = claimed.wait();
     assert!(matches!(&refused, Err(step_machine::JournalError::Damaged { .. })), "{refused:?}");
     appended.wait().unwrap();
+    // Of one whose process died the end might be lost.
+    for refused in [journal.load(&"dead".into()).wait().map(drop), journal.claim(&Claim::of("dead")).wait().map(drop)] {
+        assert!(matches!(&refused, Err(step_machine::JournalError::Damaged { .. })), "{refused:?}");
+    }
+    journal.abandon(&"dead".into(), "its end may be lost").wait().unwrap();
+    // With all others that were given back one goes on, also more than once.
+    for run in filled.events.keys().filter(|run| **run != lost) {
+        for _ in 0..2 {
+            let mut claimed = journal.claim(&Claim::of(*run)).wait().unwrap();
+            assert_eq!(claimed.events[..filled.events[run].len()], filled.events[run]);
+            let next = long(run, claimed.events.len() as u64 + 1);
+            append(&journal, &claimed.lease, std::slice::from_ref(&next));
+            claimed.events.push(next);
+            journal.release(&claimed.lease).wait().unwrap();
+            assert_eq!(journal.load(&(*run).into()).wait().unwrap(), claimed.events);
+        }
+    }
     for run in filled.events.keys() {
         journal.abandon(&(*run).into(), "over").wait().unwrap();
     }
+}
+
+/// The run of which some cannot be read.
+fn damaged_run(filled: &Filled, journal: &SqliteJournal) -> &'static str {
+    filled.events.keys().find(|run| journal.load(&(**run).into()).wait().is_err()).unwrap()
 }
 
 #[test]

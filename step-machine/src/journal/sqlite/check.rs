@@ -123,7 +123,7 @@ fn check_run(
         }
     };
     let told = row_of(&transaction, behind, key)?;
-    let loaded = load_within(&transaction, behind, &run);
+    let loaded = load_within(&transaction, behind, &run, false);
     let mut wrong = |what: String| findings.push(Finding { run: Some(run.clone()), what });
     if let Some((_, Some(fault))) = &told {
         wrong(format!("run {run}: {}", unreadable(fault)));

@@ -130,10 +130,12 @@ pub(super) fn claim(writer: &mut Writer, claim: &Claim) -> Result<(Granted, Leas
     if let Some(dead) = found.as_ref().and_then(|found| found.owner.as_ref()).filter(|owner| owner.key != our_key) {
         clear_away(writer, dead)?;
     }
+    let was_given_back = found.as_ref().is_some_and(|found| found.owner.is_none());
     let held = hold(writer, run, key, epoch, found)?;
     let has_events = held.last_seq > 0;
     let leased = Leased { held, has_names: !claim.exclusive.is_empty(), is_sure: true };
-    Ok((Granted { lease: Lease::new(run.clone(), epoch, key), has_events, replaced: None }, leased))
+    let lease = Lease::new(run.clone(), epoch, key);
+    Ok((Granted { lease, has_events, was_given_back, replaced: None }, leased))
 }
 
 /// What the writer has to know of a run that it writes to.
@@ -143,7 +145,8 @@ fn hold(writer: &mut Writer, run: &RunId, key: i64, epoch: u64, found: Option<Fo
         Some(found) => {
             let (connection, places) = (&writer.connection, &mut writer.rows.places);
             places.ask(connection)?;
-            if places.is_damaged() {
+            if places.is_damaged() && found.owner.is_some() {
+                // Its end may be among those.
                 return Err(Fault::Alone(damaged(run, "some of the newest rows of all runs cannot be read")));
             }
             let last = connection
@@ -222,7 +225,12 @@ fn take_names(writer: &mut Writer, key: i64, claim: &Claim, ended: Vec<i64>) -> 
             leased.is_sure = false;
         }
         let connection = &writer.connection;
-        connection.prepare_cached("UPDATE run SET epoch = epoch + 1, owner = NULL WHERE key = ?1")?.execute([other])?;
+        connection
+            .prepare_cached(
+                "UPDATE run SET epoch = epoch + 1, owner = NULL,
+                last_seq = max(last_seq, coalesce((SELECT last_seq FROM record WHERE id = ?2), 0)) WHERE key = ?1",
+            )?
+            .execute(params![other, writer.rows.places.last_of(other, connection)?])?;
         free_names(connection, other)?;
     }
     let connection = &writer.connection;

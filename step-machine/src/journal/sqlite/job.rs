@@ -67,6 +67,8 @@ pub(super) enum Outcome {
 pub(super) struct Granted {
     pub(super) lease: Lease,
     pub(super) has_events: bool,
+    /// It was given back, so that its own row tells its last event.
+    pub(super) was_given_back: bool,
     /// The lease of ours that it ended.
     pub(super) replaced: Option<Leased>,
 }
@@ -104,7 +106,7 @@ impl Outcome {
             },
             Self::Claimed(run, answer, result) => match settle(result, failure, Some(&run)) {
                 Ok(Granted { lease, has_events: false, .. }) => answer.send(Ok(Claimed::new(lease, Vec::new()))),
-                Ok(Granted { lease, .. }) => return reads.load_claimed(lease, answer),
+                Ok(Granted { lease, was_given_back, .. }) => return reads.load_claimed(lease, was_given_back, answer),
                 Err(error) => answer.send(Err(error)),
             },
         }

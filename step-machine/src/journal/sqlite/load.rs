@@ -11,17 +11,24 @@ use crate::journal::error::damaged;
 use crate::journal::record::{Row, id_check};
 use crate::run_id::RunId;
 
-/// All events of a run; none where it is not there.
-pub(super) fn load(connection: &mut Connection, behind: &mut Behind, run: &RunId) -> Result<Vec<Event>, JournalError> {
+/// All events of a run; none where it is not there. Of one that `was_given_back` before it was claimed its own row tells
+/// the last.
+pub(super) fn load(
+    connection: &mut Connection,
+    behind: &mut Behind,
+    run: &RunId,
+    was_given_back: bool,
+) -> Result<Vec<Event>, JournalError> {
     // All that is read is of one moment.
     let transaction = connection.transaction().map_err(|error| read(run, error))?;
-    load_within(&transaction, behind, run)
+    load_within(&transaction, behind, run, was_given_back)
 }
 
 pub(super) fn load_within(
     transaction: &Transaction<'_>,
     behind: &mut Behind,
     run: &RunId,
+    was_given_back: bool,
 ) -> Result<Vec<Event>, JournalError> {
     let Some(found) = find(transaction, run).map_err(|error| read(run, error))? else {
         check_unknown(transaction, run).map_err(|error| match error {
@@ -31,11 +38,12 @@ pub(super) fn load_within(
         return Ok(Vec::new());
     };
     let events = events_of(transaction, behind, run, found.key)?;
-    if found.is_driven && behind.is_damaged() {
+    let is_end_open = found.is_driven && !(was_given_back && behind.is_damaged());
+    if is_end_open && behind.is_damaged() {
         // Its last rows may be among those, and its own row need not tell.
         return Err(damaged(run, "some of the newest rows of all runs cannot be read"));
     }
-    let last = found.last_seq.max(if found.is_driven { newest(transaction, run, found.key)? } else { 0 });
+    let last = found.last_seq.max(if is_end_open { newest(transaction, run, found.key)? } else { 0 });
     if events.last().map_or(0, |event| event.seq) < last {
         return Err(damaged(run, format!("event {last} is missing")));
     }

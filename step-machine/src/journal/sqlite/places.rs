@@ -85,8 +85,8 @@ pub(super) struct Places {
     behind: usize,
     /// What says how far rows are placed is damaged; `None` where that has to be looked at.
     is_lost: Option<bool>,
-    /// Some of the rows behind cannot be read.
-    is_damaged: bool,
+    /// The rows behind, where some of them cannot be read.
+    beside_damage: Option<Behind>,
 }
 
 impl Places {
@@ -117,17 +117,22 @@ impl Places {
         (self.next, self.is_lost) = (None, None);
     }
 
-    /// Looks, where that is not known, for damage to what says how far rows are placed, and to those after it. Not within a
-    /// transaction: SQLite writes nothing more in one that has come upon damage, whoever it is for.
-    pub(super) fn look(&mut self, connection: &Connection) -> Result<(), Error> {
-        if self.is_lost.is_some() {
+    /// Looks, where that is not known, for damage to what says how far rows are placed, and to those after it; and beside
+    /// damage again where a run is claimed. Not within a transaction: SQLite writes nothing more in one that has come upon
+    /// damage, whoever it is for.
+    pub(super) fn look(&mut self, connection: &Connection, claims: bool) -> Result<(), Error> {
+        if self.is_lost.is_some() && !(claims && self.is_damaged()) {
             return Ok(());
         }
         let upto = try_upto(connection)?;
         // It looks through all of them.
         let found = last_behind(0, upto.unwrap_or(0), connection);
-        self.is_damaged = found.as_ref().is_err_and(is_damage);
-        if !self.is_damaged {
+        self.beside_damage = None;
+        if found.as_ref().is_err_and(is_damage) {
+            let mut behind = Behind::default();
+            behind.look(connection)?;
+            self.beside_damage = Some(behind);
+        } else {
             found?;
         }
         self.is_lost = Some(upto.is_none());
@@ -155,7 +160,11 @@ impl Places {
     /// The last row of a run.
     pub(super) fn last_of(&self, key: i64, connection: &Connection) -> Result<Option<i64>, Error> {
         let upto = self.upto(connection)?;
-        match last_behind(key, upto, connection)? {
+        let last_behind = match &self.beside_damage {
+            Some(behind) => behind.last(key),
+            None => last_behind(key, upto, connection)?,
+        };
+        match last_behind {
             None => connection
                 .prepare_cached("SELECT max(record) FROM place WHERE run = ?1 AND record <= ?2")?
                 .query_row([key, upto], |row| row.get(0)),
@@ -165,13 +174,13 @@ impl Places {
 
     /// Whether some of the rows behind cannot be read, so that whose they are is not known.
     pub(super) fn is_damaged(&self) -> bool {
-        self.is_damaged
+        self.beside_damage.is_some()
     }
 
     /// The rows are placed, or why they are not.
     pub(super) fn placed(&mut self, error: Option<&Error>) {
         match error {
-            None => (self.is_lost, self.is_damaged) = (Some(false), false),
+            None => (self.is_lost, self.beside_damage) = (Some(false), None),
             Some(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => self.behind = ENOUGH,
             Some(_) => {}
         }
@@ -211,6 +220,11 @@ impl Behind {
         self.look(connection)?;
         let last: HashMap<_, _> = self.rows.iter().map(|(run, rows)| (run, rows.last())).collect();
         Ok(serde_json::json!(last).to_string())
+    }
+
+    /// The last row of a run among those that were found last.
+    fn last(&self, key: i64) -> Option<i64> {
+        self.rows.get(&key)?.last().copied()
     }
 
     /// Whether some of the rows that were found last could not be read, so that whose they are is not known.

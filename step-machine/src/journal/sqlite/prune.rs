@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, Error, Params, Row};
 
 use super::claims::{holder, is_driven};
+use super::error::unusable;
 use super::job::Fault;
 use super::load::record_of;
 use super::places::{OF_RUN, WITH_LAST};
@@ -47,6 +48,10 @@ impl Pruning {
 
     /// Removes some more.
     pub(super) fn go_on(mut self, writer: &mut Writer) -> Result<Self, Fault> {
+        if writer.rows.places.is_damaged() {
+            let source = "some of the newest rows of all runs cannot be read";
+            return Err(Fault::Alone(unusable(&writer.path, "it is damaged; restore it from a copy", source.into())));
+        }
         let upto = writer.rows.places.upto(&writer.connection)?;
         let over = over(&writer.connection, (upto, self.after, self.before, AT_ONCE))?;
         self.is_done = over.len() < AT_ONCE;

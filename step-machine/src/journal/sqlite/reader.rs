@@ -23,7 +23,8 @@ use crate::sync::lock;
 
 enum Read {
     Load(RunId, Answer<Vec<Event>>),
-    Claimed(Lease, Answer<Claimed>),
+    /// With whether it was given back before.
+    Claimed(Lease, bool, Answer<Claimed>),
     List(Box<RunQuery>, Answer<Vec<RunSummary>>),
     Check(Answer<Vec<Finding>>),
 }
@@ -75,10 +76,10 @@ impl Reads {
     }
 
     /// Answers a claim once the events are read. Where nobody can read them, gives what is left to do: the run goes back.
-    pub(super) fn load_claimed(&self, lease: Lease, answer: Answer<Claimed>) -> Option<Job> {
+    pub(super) fn load_claimed(&self, lease: Lease, was_given_back: bool, answer: Answer<Claimed>) -> Option<Job> {
         let is_asked = match self.sender() {
             // What is not taken goes with its answer, which says so.
-            Ok(sender) => sender.send(Read::Claimed(lease.clone(), answer)).is_ok(),
+            Ok(sender) => sender.send(Read::Claimed(lease.clone(), was_given_back, answer)).is_ok(),
             Err(error) => {
                 answer.send(Err(error));
                 false
@@ -162,7 +163,7 @@ impl Reader {
     fn answer(&mut self, read: Read, shared: &Shared) {
         match read {
             Read::Load(run, answer) => {
-                answer.send(self.connected(shared, |connection, behind| load(connection, behind, &run)));
+                answer.send(self.connected(shared, |connection, behind| load(connection, behind, &run, false)));
             }
             Read::List(query, answer) => {
                 answer
@@ -171,8 +172,9 @@ impl Reader {
             Read::Check(answer) => {
                 answer.send(self.connected(shared, |connection, behind| check(connection, behind, &shared.path)));
             }
-            Read::Claimed(lease, answer) => {
-                match self.connected(shared, |connection, behind| load(connection, behind, &lease.run)) {
+            Read::Claimed(lease, was_given_back, answer) => {
+                match self.connected(shared, |connection, behind| load(connection, behind, &lease.run, was_given_back))
+                {
                     Ok(events) => answer.send(Ok(Claimed::new(lease, events))),
                     Err(error) => {
                         give_back(shared, lease);

@@ -161,7 +161,8 @@ impl Writer {
 
     fn begin(&mut self, jobs: &[Job]) -> Result<(), Error> {
         self.wait.set_for(jobs, &self.connection)?;
-        self.rows.places.look(&self.connection)?;
+        let claims = jobs.iter().any(|job| matches!(job, Job::Claim(..)));
+        self.rows.places.look(&self.connection, claims)?;
         self.execute("BEGIN IMMEDIATE")?;
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.data_version != Some(version) {
