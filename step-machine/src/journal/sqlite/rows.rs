@@ -17,6 +17,9 @@ use crate::journal::held::Pending;
 /// not fit takes longer.
 const FULL_BODY: usize = 3_980;
 
+/// So many rows have room from one commit to the next.
+const MOST_KEPT: usize = 1_024;
+
 /// In the order in which their runs first came.
 #[derive(Default)]
 pub(super) struct Rows {
@@ -105,6 +108,9 @@ impl Rows {
             }
         }
         self.indices.clear();
+        // Of the room for a large commit most is given back.
+        self.new.shrink_to(MOST_KEPT);
+        self.indices.shrink_to(MOST_KEPT);
         Ok(())
     }
 }
